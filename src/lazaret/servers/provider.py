@@ -3,6 +3,7 @@
 Owns the words; knows nothing of HTTP. `adapters/time4vps` and `lab` fulfil it; `tests/contract` holds the suite.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -170,6 +171,8 @@ class Provider(Protocol):
 
     name: str
     capabilities: frozenset[Capability]
+    task_names: Mapping[Capability, str]
+    """What the provider calls the task of each action: so a task is found again when its id was lost."""
 
     async def list_servers(self) -> list[ListedServer]:
         """All servers of the account, complete, or an error: a part of the list is never returned."""

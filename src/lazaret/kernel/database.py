@@ -1,0 +1,87 @@
+"""The database: one engine, short transactions, the declarative base of all tables.
+
+PostgreSQL is the only store. No transaction may stay open across a call to another machine.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from sqlalchemy import BigInteger, DateTime, MetaData, Text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import DeclarativeBase
+
+from lazaret.kernel.errors import Misconfigured
+
+
+class Base(DeclarativeBase):
+    """Base of every table; dates are timestamptz, free-form values jsonb, strings text."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_N_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own protocol
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB,
+        list[Any]: JSONB,
+        str: Text,
+        int: BigInteger,
+    }
+
+
+class Database:
+    """A PostgreSQL database that may be used from one event loop.
+
+    `conninfo` is a libpq address (`postgresql://...`); it may hold a password and must not be logged.
+    """
+
+    def __init__(self, conninfo: str, *, pool_size: int = 10) -> None:
+        try:
+            url = make_url(conninfo)
+        except Exception:  # noqa: BLE001 - the parser's message would show the password
+            raise Misconfigured(
+                "DATABASE_URL is not a database address.", hint="Write postgresql://user:password@host/name."
+            ) from None
+        if url.get_backend_name() not in {"postgresql", "postgres"}:
+            raise Misconfigured(
+                f"DATABASE_URL names a {url.get_backend_name()} database.", hint="Lazaret needs PostgreSQL."
+            )
+        url = url.set(drivername="postgresql+psycopg")
+        self.conninfo = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._engine = create_async_engine(url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True)
+        self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """One transaction: committed when the block ends, rolled back when it raises."""
+        async with self._sessions.begin() as session:
+            yield session
+
+    async def close(self) -> None:
+        """Return every connection."""
+        await self._engine.dispose()
+
+    async def __aenter__(self) -> "Database":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+async def driver_connection(session: AsyncSession) -> psycopg.AsyncConnection[Any]:
+    """The psycopg connection below `session`, for a library that must write in the same transaction."""
+    connection = await session.connection()
+    raw = await connection.get_raw_connection()
+    driver = raw.driver_connection
+    assert isinstance(driver, psycopg.AsyncConnection)
+    return driver

@@ -1,0 +1,184 @@
+"""The settings: read from the environment once, checked whole, immutable afterwards.
+
+Each field is one environment variable (its name in capitals); a secret may also come from the file that `NAME_FILE`
+names. `.env.example` is generated from here.
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from lazaret.kernel.errors import Misconfigured
+
+
+def default_data_dir() -> Path:
+    """Where state lives unless told otherwise: a system directory for root, else one of the user's."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        return Path("/var/lib/lazaret")
+    return Path.home() / ".local" / "share" / "lazaret"
+
+
+class Settings(BaseModel):
+    """All that can be configured. The description of each field is the line that `.env.example` shows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # Where things are
+    database_url: SecretStr | None = Field(
+        None, description="PostgreSQL 14 or newer, postgresql://user:password@host/name. Empty: an embedded one."
+    )
+    lazaret_data_dir: Path = Field(
+        default_factory=default_data_dir, description="Directory for keys, the embedded database and logs."
+    )
+    lazaret_bind: str = Field("127.0.0.1", description="Address on which the API listens.")
+    lazaret_port: int = Field(8000, ge=0, le=65535, description="Port of the API; 0 takes any free one.")
+    lazaret_secret_key: SecretStr | None = Field(
+        None, description="Key that encrypts stored secrets. Empty: made on first start in the data directory."
+    )
+    lazaret_log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+    lazaret_log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
+    lazaret_worker_concurrency: int = Field(
+        4, ge=1, le=64, description="Operations that one worker process runs at once."
+    )
+
+    # The provider account
+    time4vps_base_url: str = Field(
+        "https://billing.time4vps.com/api", description="Base address of the Time4VPS API, or of the lab."
+    )
+    time4vps_login: str | None = Field(None, description="User name (e-mail) of the account. Alias: TIME4VPS_USERNAME.")
+    time4vps_password: SecretStr | None = Field(None, description="Password of the account.")
+    time4vps_managed_server_ids: frozenset[int] = Field(
+        frozenset(),
+        description="Comma-separated ids of the servers that Lazaret may change. Empty: it only looks.",
+    )
+    server_sync_interval: float = Field(60, gt=0, description="Seconds between two readings of the server list.")
+    default_os_template: str | None = Field(
+        None, description="Operating system for a rebuild. Empty: the one that the server has."
+    )
+
+    # Provisioning
+    provisioning_timeout: float = Field(600, gt=0, description="Seconds that converging one server may take.")
+    provisioning_max_retries: int = Field(3, ge=1, le=10, description="Attempts before a human is asked.")
+    password_reset_poll_interval: float = Field(5, gt=0, description="Seconds between two looks at a provider task.")
+    password_reset_timeout: float = Field(300, gt=0, description="Seconds that a password reset may take.")
+    reinstall_timeout: float = Field(900, gt=0, description="Seconds that a reinstall may take.")
+    provisioning_vars_file: Path | None = Field(None, description="YAML file with your own playbook variables.")
+
+    # SSH
+    orchestrator_ssh_public_key: str | None = Field(
+        None, description="Public key to install. Empty: made from the private key."
+    )
+    orchestrator_ssh_private_key_path: Path | None = Field(
+        None, description="Private key file. Empty: made on first start in the data directory."
+    )
+    lazaret_ssh_port: int = Field(22, ge=1, le=65535, description="SSH port of the servers.")
+    lazaret_lab_simulated: bool = Field(False, description="The servers are the lab's simulated ones: no Ansible.")
+
+    # Watching
+    health_check_interval: float = Field(60, gt=0, description="Seconds between two full health checks of a server.")
+    heartbeat_interval: float = Field(10, gt=0, description="Seconds between two readings from a server's stream.")
+
+    # Telegram
+    telegram_bot_token: SecretStr | None = Field(None, description="Token of the bot. Empty: no bot.")
+    telegram_api_base_url: str = Field("https://api.telegram.org", description="Base address of the Bot API.")
+    telegram_admin_ids: frozenset[int] = Field(
+        frozenset(), description="Comma-separated Telegram ids of the first administrators."
+    )
+    notification_rate_limit: int = Field(10, ge=1, description="Messages per user and hour; critical ones always pass.")
+
+    @field_validator("time4vps_managed_server_ids", "telegram_admin_ids", mode="before")
+    @classmethod
+    def _split_ids(cls, value: object) -> object:
+        """An id that is not a number is an error, never a shorter list: half a list is a different permission."""
+        if isinstance(value, str):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        return value
+
+    @field_validator("time4vps_managed_server_ids")
+    @classmethod
+    def _ids_are_positive(cls, value: frozenset[int]) -> frozenset[int]:
+        if any(server_id <= 0 for server_id in value):
+            raise ValueError("server ids are positive numbers")
+        return value
+
+    @property
+    def has_provider(self) -> bool:
+        """Whether there is an account to read."""
+        return bool(self.time4vps_login and self.time4vps_password)
+
+
+ALIASES = {"TIME4VPS_USERNAME": "TIME4VPS_LOGIN"}
+"""Other names under which a variable is accepted."""
+
+_SECRETS = {"DATABASE_URL", "LAZARET_SECRET_KEY", "TIME4VPS_PASSWORD", "TELEGRAM_BOT_TOKEN"}
+"""Variables that may come from a file."""
+
+_OWN_PREFIX = "LAZARET_"
+
+
+def known_names() -> set[str]:
+    """Every variable name that means something to us."""
+    names = {field.upper() for field in Settings.model_fields} | set(ALIASES)
+    return names | {f"{name}_FILE" for name in _SECRETS}
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from `environ`, or from the process environment over a `.env` file in the working directory.
+
+    Raises `Misconfigured`, which names the variable and what is wrong, never its value.
+    """
+    if environ is None:
+        environ = {**{k: v or "" for k, v in dotenv_values(".env").items()}, **os.environ}
+    _refuse_unknown(environ)
+    values: dict[str, Any] = {}
+    for name in Settings.model_fields:
+        value = _value_of(name.upper(), environ)
+        if value not in (None, ""):
+            values[name] = value
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise Misconfigured(_explain(error), hint="See .env.example for every name, its unit and meaning.") from None
+
+
+def _value_of(name: str, environ: Mapping[str, str]) -> str | None:
+    for candidate in (name, *(alias for alias, meant in ALIASES.items() if meant == name)):
+        if environ.get(candidate):
+            return environ[candidate].strip()
+        path = environ.get(f"{candidate}_FILE")
+        if path and candidate in _SECRETS:
+            return _read_secret_file(candidate, Path(path))
+    return None
+
+
+def _read_secret_file(name: str, path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(
+            f"{name}_FILE names a file that cannot be read: {type(error).__name__}.",
+            hint=f"Make {path} readable, or set {name} itself.",
+        ) from None
+
+
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    """A misspelt safety setting must not silently do nothing."""
+    known = known_names()
+    for name in sorted(environ):
+        if name.startswith(_OWN_PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"Did you mean {near[0]}?" if near else "See .env.example for every name."
+            raise Misconfigured(f"{name} is not a setting of Lazaret.", hint=hint)
+
+
+def _explain(error: ValidationError) -> str:
+    problems = []
+    for problem in error.errors(include_input=False, include_url=False):
+        name = str(problem["loc"][0]).upper() if problem["loc"] else "settings"
+        problems.append(f"{name}: {problem['msg'].lower()}")
+    return "; ".join(dict.fromkeys(problems)) + "."

@@ -1,0 +1,51 @@
+"""The database schema, step by step. `upgrade` brings any older database to the present one."""
+
+import asyncio
+from pathlib import Path
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+from sqlalchemy import make_url
+
+UPGRADE_LOCK = 0x4C5A52
+"""Advisory lock: of several processes that start at once, one migrates and the others wait."""
+
+
+async def upgrade(conninfo: str, revision: str = "head") -> None:
+    """Bring the database at `conninfo` to `revision`; nothing happens when it is there already."""
+    async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
+        await connection.execute("select pg_advisory_lock(%s)", [UPGRADE_LOCK])
+        await asyncio.to_thread(command.upgrade, alembic_config(conninfo), revision)
+        async with AsyncPostgresSaver.from_conn_string(conninfo) as checkpoints:
+            await checkpoints.setup()
+
+
+async def downgrade(conninfo: str, revision: str) -> None:
+    """Take the database back to an older revision. Data of newer tables is lost."""
+    await asyncio.to_thread(command.downgrade, alembic_config(conninfo), revision)
+
+
+async def is_current(conninfo: str) -> bool:
+    """Whether the database has the newest schema; False also for an empty one."""
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 - only `doctor` and the start ask
+
+    head = ScriptDirectory.from_config(alembic_config(conninfo)).get_current_head()
+    async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
+        cursor = await connection.execute("select to_regclass('alembic_version') is not null")
+        row = await cursor.fetchone()
+        if row is None or not row[0]:
+            return False
+        cursor = await connection.execute("select version_num from alembic_version")
+        versions = [version for (version,) in await cursor.fetchall()]
+    return versions == [head]
+
+
+def alembic_config(conninfo: str) -> Config:
+    """Alembic's configuration, without a file: where the scripts are and which database is meant."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    address = make_url(conninfo).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    config.set_main_option("sqlalchemy.url", address.replace("%", "%%"))
+    return config

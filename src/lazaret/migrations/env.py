@@ -1,0 +1,13 @@
+"""Alembic's entry: one connection, one transaction for each migration."""
+
+from alembic import context
+from sqlalchemy import create_engine, pool
+
+from lazaret.migrations.tables import metadata
+
+engine = create_engine(context.config.get_main_option("sqlalchemy.url") or "", poolclass=pool.NullPool)
+with engine.connect() as connection:
+    context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=True)
+    with context.begin_transaction():
+        context.run_migrations()
+engine.dispose()

@@ -1,0 +1,190 @@
+"""Intents: what somebody wants done to a server, recorded with the operation that will do it, in one transaction.
+
+Nothing here touches a machine. Everything here may be refused, with the reason.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from lazaret.kernel import audit
+from lazaret.kernel.errors import Conflict
+from lazaret.operations import store
+from lazaret.operations.model import Operation, OperationKind, OperationStatus
+from lazaret.operations.queue import Queue
+from lazaret.servers import store as servers
+from lazaret.servers.guard import require_touchable
+from lazaret.servers.model import Server
+from lazaret.servers.status import Party, ServerStatus, StatusEvent
+
+
+class OperationInProgress(Conflict):
+    """The server has a live operation; there is never a second one."""
+
+    code = "operation_in_progress"
+
+
+class NotProvisionable(Conflict):
+    """The server's status does not allow this intent."""
+
+    code = "not_provisionable"
+
+
+PRIORITY_ROUTINE = 0
+PRIORITY_REQUESTED = 10
+PRIORITY_RECOVERY = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What is wanted, by whom and why. `params` become the operation's."""
+
+    kind: OperationKind
+    actor: audit.Actor
+    reason: str = ""
+    priority: int = PRIORITY_REQUESTED
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+class Intents:
+    """Records intents. `managed_ids` is the operator's list; `max_attempts` bounds every operation."""
+
+    def __init__(self, queue: Queue, *, managed_ids: Collection[int], max_attempts: int) -> None:
+        self._queue = queue
+        self._managed_ids = managed_ids
+        self._max_attempts = max_attempts
+
+    async def provision(self, session: AsyncSession, handle: str, intent: Intent, *, at: datetime) -> Operation:
+        """Set the server up (again); data stays. Raises `TouchRefused`, `OperationInProgress` or `NotProvisionable`."""
+        server = await self._admit(session, handle, at=at)
+        if server.status in {ServerStatus.MAINTENANCE, ServerStatus.DISCOVERED}:
+            raise NotProvisionable(
+                f"{handle} is {server.status}.", hint="End its maintenance first, or wait until it was judged."
+            )
+        return await self._begin(session, server, intent, at=at)
+
+    async def rebuild(self, session: AsyncSession, handle: str, intent: Intent, *, at: datetime) -> Operation:
+        """Set the server up from the start; with `params["reinstall"]` on a fresh operating system: data goes.
+
+        The intent shows as the status `force_rebuild` until a worker begins. Raises as `provision` does, and
+        `IllegalTransition`.
+        """
+        server = await self._admit(session, handle, at=at)
+        servers.change_status(
+            session,
+            server,
+            StatusEvent.REBUILD_REQUESTED,
+            Party.OPERATOR,
+            actor=intent.actor,
+            at=at,
+            reason=intent.reason or f"rebuild asked for by {intent.actor}",
+        )
+        return await self._begin(session, server, intent, at=at)
+
+    async def enqueue_new(self, session: AsyncSession, server: Server, intent: Intent, *, at: datetime) -> Operation:
+        """The operation for a server that the caller has just admitted and locked."""
+        return await self._begin(session, server, intent, at=at)
+
+    async def cancel(self, session: AsyncSession, operation_id: int, actor: audit.Actor, *, at: datetime) -> Operation:
+        """Stop an operation: at once when no worker has it, else at the worker's next safe point."""
+        operation = await store.get_operation(session, operation_id, for_update=True)
+        status = OperationStatus(operation.status)
+        if status not in {OperationStatus.QUEUED, OperationStatus.WAITING, OperationStatus.RUNNING}:
+            raise Conflict(f"Operation {operation_id} has ended: {status}.", hint="Only a live one can be cancelled.")
+        operation.cancel_requested_by = str(actor)
+        audit.record(
+            session, actor, "operation.cancel", f"server:{operation.server_handle}", at=at, operation_id=operation.id
+        )
+        if status is not OperationStatus.RUNNING:
+            await end_cancelled(session, operation, actor, at=at)
+        return operation
+
+    async def resume(
+        self, session: AsyncSession, operation: Operation, actor: audit.Actor, *, at: datetime, note: str
+    ) -> None:
+        """A person did what a waiting operation asked for: run it again."""
+        operation.status = OperationStatus.QUEUED.value
+        operation.waiting_for = None
+        operation.waiting_until = None
+        operation.due_at = at
+        operation.attempt = max(0, operation.attempt - 1)  # waiting for a person is not an attempt that failed
+        audit.record(
+            session, actor, "operation.resume", f"server:{operation.server_handle}", at=at, operation_id=operation.id
+        )
+        await store.add_event(session, operation, "operation", note, at=at)
+        await self._queue.enqueue(session, operation)
+
+    async def _admit(self, session: AsyncSession, handle: str, *, at: datetime) -> Server:
+        server = await servers.get_server(session, handle, for_update=True)
+        holds = await servers.holds_on(session, handle, at=at)
+        require_touchable(
+            servers.target_of(server), managed_ids=self._managed_ids, holds=[hold.reason for hold in holds]
+        )
+        live = await store.live_operation(session, handle)
+        if live is not None:
+            raise OperationInProgress(
+                f"{handle} has operation {live.id} ({live.kind}, {live.status}).",
+                hint=f"Wait for it, or cancel it: lazaret operations cancel {live.id}",
+                operation_id=live.id,
+            )
+        return server
+
+    async def _begin(self, session: AsyncSession, server: Server, intent: Intent, *, at: datetime) -> Operation:
+        server.provisioning_attempts = 0
+        operation = Operation(
+            server_handle=server.handle,
+            kind=intent.kind.value,
+            status=OperationStatus.QUEUED.value,
+            requested_by=str(intent.actor),
+            reason=intent.reason,
+            params=intent.params,
+            priority=intent.priority,
+            max_attempts=self._max_attempts,
+            due_at=at,
+            created_at=at,
+        )
+        session.add(operation)
+        await session.flush()
+        audit.record(
+            session,
+            intent.actor,
+            f"operation.{intent.kind}",
+            f"server:{server.handle}",
+            at=at,
+            operation_id=operation.id,
+            reason=intent.reason,
+            params=intent.params,
+        )
+        await store.add_event(
+            session, operation, "operation", f"{intent.kind} of {server.handle} asked for by {intent.actor}", at=at
+        )
+        await self._queue.enqueue(session, operation)
+        return operation
+
+
+async def end_cancelled(session: AsyncSession, operation: Operation, actor: audit.Actor, *, at: datetime) -> None:
+    """End a locked operation as cancelled and put the server's status right."""
+    begun = operation.started_at is not None
+    store.finish(operation, OperationStatus.CANCELLED, at=at, error=f"Cancelled by {actor}.")
+    await store.add_event(session, operation, "operation", f"cancelled by {actor}", at=at)
+    server = await servers.get_server(session, operation.server_handle, for_update=True)
+    status = ServerStatus(server.status)
+    event = None
+    if status is ServerStatus.PROVISIONING:
+        event = StatusEvent.PROVISIONING_CANCELLED
+    elif status is ServerStatus.FORCE_REBUILD and not begun:
+        event = StatusEvent.RELEASED if server.provisioned_at else StatusEvent.RELEASED_UNSET
+    if event is not None:
+        servers.change_status(
+            session,
+            server,
+            event,
+            Party.OPERATOR,
+            actor=actor,
+            at=at,
+            reason=f"operation {operation.id} was cancelled",
+            operation_id=operation.id,
+        )

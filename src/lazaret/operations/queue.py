@@ -1,0 +1,80 @@
+"""The queue: procrastinate jobs on the same PostgreSQL. A job is only a wake-up; the tables are the truth.
+
+One job kind, `run_operation(operation_id)`: `lock` is the server's handle, `queueing_lock` the operation's id, so a
+server never has two at work and an operation never waits twice.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import procrastinate
+from procrastinate import exceptions
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from lazaret.kernel.database import driver_connection
+from lazaret.operations.model import Operation
+
+QUEUE_NAME = "operations"
+HEARTBEAT_S = 5.0
+DEAD_AFTER_S = 15.0
+"""A worker that has not been heard of for so long is dead; its operations are taken over."""
+
+RunOperation = Callable[[int], Awaitable[None]]
+
+
+class Queue:
+    """Hands operations to workers. Enqueueing uses the caller's connection; working needs `open`."""
+
+    def __init__(self, conninfo: str, run: RunOperation | None = None) -> None:
+        self._app = procrastinate.App(
+            connector=procrastinate.PsycopgConnector(conninfo=conninfo, min_size=1, max_size=6)
+        )
+
+        async def run_operation(operation_id: int) -> None:
+            assert run is not None, "this process enqueues only"
+            await run(operation_id)
+
+        self._task = self._app.task(queue=QUEUE_NAME, name="lazaret.run_operation")(run_operation)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Connections of its own, for `work` and `release_jobs_of_dead_workers`."""
+        async with self._app.open_async():
+            yield
+
+    async def enqueue(self, session: AsyncSession, operation: Operation) -> None:
+        """Wake a worker for this operation when the caller's transaction commits; a second time changes nothing."""
+        connection = await driver_connection(session)
+        job = self._task.configure(
+            lock=operation.server_handle,
+            queueing_lock=str(operation.id),
+            priority=operation.priority,
+            connection=connection,
+        )
+        with contextlib.suppress(exceptions.AlreadyEnqueued):
+            async with session.begin_nested():
+                await job.defer_async(operation_id=operation.id)
+
+    async def work(self, *, concurrency: int) -> None:
+        """Run jobs until cancelled, which hands running operations to the next worker. Needs an open queue."""
+        await self._app.run_worker_async(
+            queues=[QUEUE_NAME],
+            concurrency=concurrency,
+            install_signal_handlers=False,
+            update_heartbeat_interval=HEARTBEAT_S,
+            stalled_worker_timeout=DEAD_AFTER_S,
+            shutdown_graceful_timeout=1,
+            delete_jobs="always",
+            fetch_job_polling_interval=1.0,
+            listen_notify=True,
+        )
+
+    async def release_jobs_of_dead_workers(self) -> list[int]:
+        """Give the jobs of dead workers back to the queue; returns the operations' ids. Needs an open queue."""
+        jobs = await self._app.job_manager.get_stalled_jobs(queue=QUEUE_NAME, seconds_since_heartbeat=DEAD_AFTER_S)
+        released = []
+        for job in jobs:
+            await self._app.job_manager.retry_job(job)
+            released.append(int(str(job.task_kwargs["operation_id"])))
+        return released

@@ -1,0 +1,240 @@
+"""Runs one operation: takes the lease, spends an attempt, lets the workflow go on, writes down how it ended.
+
+The only place, with the process tops, that catches everything. Crashes are found by the lease that nobody renews.
+"""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from lazaret.kernel import audit
+from lazaret.kernel.clock import Clock
+from lazaret.kernel.database import Database
+from lazaret.kernel.errors import LazaretError
+from lazaret.kernel.logging import get_logger
+from lazaret.kernel.secrets import Redactor
+from lazaret.operations import store
+from lazaret.operations.backoff import backoff_s
+from lazaret.operations.intents import end_cancelled
+from lazaret.operations.model import Operation, OperationKind, OperationStatus, OperationStep
+from lazaret.operations.outcome import Done, GiveUp, Outcome, Retry, Wait
+from lazaret.operations.run import OperationRun, UnexpectedFailure, Workflow
+from lazaret.servers import store as servers
+from lazaret.servers.status import Party, ServerStatus, StatusEvent
+
+logger = get_logger(__name__)
+
+LEASE_S = 12.0
+RENEW_S = 3.0
+MAX_RESUMES = 5
+"""Crashes in a row without one step of progress before the operation is given up as poison."""
+
+
+FailureListener = Callable[[AsyncSession, Operation, datetime], Awaitable[None]]
+"""Told in the transaction that ends a failed operation: incidents and messages stand above this room."""
+
+
+class Crashing(LazaretError):
+    """Worker after worker died in the same step."""
+
+    code = "crashing"
+
+
+class Runner:
+    """Fulfils the queue's job for every kind of operation that has a workflow."""
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        redactor: Redactor,
+        workflows: Mapping[OperationKind, Workflow],
+        *,
+        on_failed: Sequence[FailureListener] = (),
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._redactor = redactor
+        self._workflows = workflows
+        self._on_failed = on_failed
+
+    async def run(self, operation_id: int) -> None:
+        """Take the operation if it is due and free, and run it as far as it goes. Never raises for what it meets."""
+        run = await self._claim(operation_id)
+        if run is None:
+            return
+        try:
+            outcome = await self._advance(run)
+            await self._conclude(run, outcome)
+        except store.LeaseLost:
+            logger.info("operation.superseded", operation=operation_id, handle=run.handle)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._hand_back(run))
+            raise
+
+    async def _claim(self, operation_id: int) -> OperationRun | None:
+        now = self._clock.now()
+        async with self._db.transaction() as session:
+            operation = await store.get_operation(session, operation_id, for_update=True)
+            if not _is_free(operation, now):
+                return None
+            crashed = operation.status == OperationStatus.RUNNING
+            if operation.cancel_requested_by:
+                await end_cancelled(session, operation, audit.WORKER, at=now)
+                return None
+            if crashed:
+                operation.resumes += 1
+                await _close_interrupted_steps(session, operation_id, now)
+            else:
+                operation.attempt += 1
+                server = await servers.get_server(session, operation.server_handle, for_update=True)
+                server.provisioning_attempts = operation.attempt
+            operation.status = OperationStatus.RUNNING.value
+            operation.lease = secrets.token_hex(8)
+            operation.lease_until = now + timedelta(seconds=LEASE_S)
+            operation.started_at = operation.started_at or now
+            message = (
+                f"taken over after its worker died, at {operation.step or 'the start'}"
+                if crashed
+                else f"attempt {operation.attempt} of {operation.max_attempts}"
+            )
+            await store.add_event(session, operation, "operation", message, at=now)
+            return OperationRun(
+                operation_id=operation.id,
+                handle=operation.server_handle,
+                lease=operation.lease,
+                attempt=operation.attempt,
+                db=self._db,
+                clock=self._clock,
+                redactor=self._redactor,
+            )
+
+    async def _advance(self, run: OperationRun) -> Outcome:
+        """The workflow's outcome, with the lease renewed meanwhile; a lost lease or a cancellation stops it."""
+        async with self._db.transaction() as session:
+            operation = await store.get_operation(session, run.operation_id)
+            if operation.resumes > MAX_RESUMES:
+                return GiveUp(Crashing(f"{operation.resumes} workers died in the step {operation.step}."))
+            workflow = self._workflows[OperationKind(operation.kind)]
+        work = asyncio.create_task(workflow.advance(run))
+        keeper = asyncio.create_task(self._keep_lease(run))
+        try:
+            await asyncio.wait({work, keeper}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                await keeper  # raises LeaseLost, or CancelRequested as an outcome of its own
+        finally:
+            for task in (work, keeper):
+                task.cancel()
+            await asyncio.gather(work, keeper, return_exceptions=True)
+        try:
+            return work.result()
+        except (store.LeaseLost, asyncio.CancelledError):
+            raise store.LeaseLost(f"Operation {run.operation_id} is no longer ours.") from None
+        except Exception as error:
+            logger.exception("workflow.failed", operation=run.operation_id)
+            text = self._redactor.clean(f"{type(error).__name__}: {error}")[:300]
+            return Retry(UnexpectedFailure(f"The workflow failed: {text}", hint="The log has the details."))
+
+    async def _keep_lease(self, run: OperationRun) -> None:
+        """Renew until told otherwise. A database that is away for a while only delays the next renewal."""
+        while True:
+            await asyncio.sleep(RENEW_S)
+            try:
+                async with run.apply() as (session, operation):
+                    if operation.cancel_requested_by:
+                        await end_cancelled(session, operation, audit.WORKER, at=self._clock.now())
+                        break
+                    operation.lease_until = self._clock.now() + timedelta(seconds=LEASE_S)
+            except store.LeaseLost:
+                break
+            except Exception as error:  # noqa: BLE001 - the database may be restarting; the lease is still ours
+                logger.warning("lease.renewal_failed", operation=run.operation_id, error=type(error).__name__)
+
+    async def _conclude(self, run: OperationRun, outcome: Outcome) -> None:
+        now = self._clock.now()
+        async with run.apply() as (session, operation):
+            match outcome:
+                case Done(result=result):
+                    operation.result = result
+                    store.finish(operation, OperationStatus.SUCCEEDED, at=now)
+                    await store.add_event(session, operation, "operation", "succeeded", at=now)
+                case Wait(why=why, asks_for=asks_for, until=until):
+                    operation.status = OperationStatus.WAITING.value
+                    operation.waiting_for, operation.waiting_until = asks_for, until
+                    operation.hint = why
+                    operation.lease = operation.lease_until = None
+                    await store.add_event(session, operation, "operation", f"waiting: {why}", at=now)
+                case Retry(error=error, after_s=after_s) if operation.attempt < operation.max_attempts:
+                    wait_s = after_s if after_s is not None else backoff_s(operation.attempt)
+                    operation.status = OperationStatus.QUEUED.value
+                    operation.due_at = now + timedelta(seconds=wait_s)
+                    operation.lease = operation.lease_until = None
+                    self._note_error(operation, error)
+                    await store.add_event(
+                        session, operation, "operation", f"next attempt in {wait_s:.0f} s: {operation.error}", at=now
+                    )
+                case Retry(error=error) | GiveUp(error=error):
+                    store.finish(operation, OperationStatus.FAILED, at=now)
+                    self._note_error(operation, error)
+                    await store.add_event(session, operation, "operation", f"failed: {operation.error}", at=now)
+                    await self._mark_server_failed(session, operation, now)
+                    for listener in self._on_failed:
+                        await listener(session, operation, now)
+                case _:
+                    raise AssertionError(f"a workflow returned {outcome!r}")
+
+    def _note_error(self, operation: Operation, error: LazaretError) -> None:
+        operation.error_code = error.code
+        operation.error = self._redactor.clean(error.message)[:1000]
+        operation.hint = self._redactor.clean(error.hint)[:1000]
+
+    async def _mark_server_failed(self, session: AsyncSession, operation: Operation, now: datetime) -> None:
+        server = await servers.get_server(session, operation.server_handle, for_update=True)
+        if ServerStatus(server.status) in {ServerStatus.PROVISIONING, ServerStatus.FORCE_REBUILD}:
+            servers.change_status(
+                session,
+                server,
+                StatusEvent.PROVISIONING_FAILED,
+                Party.WORKER,
+                actor=audit.WORKER,
+                at=now,
+                reason=operation.error or "",
+                operation_id=operation.id,
+            )
+
+    async def _hand_back(self, run: OperationRun) -> None:
+        """The worker stops: another one may go on at once, and no attempt is lost."""
+        with contextlib.suppress(Exception):
+            async with run.apply() as (session, operation):
+                operation.status = OperationStatus.QUEUED.value
+                operation.attempt -= 1  # the next claim counts it again: stopping a worker is no failed attempt
+                operation.due_at = self._clock.now()
+                operation.lease = operation.lease_until = None
+                await _close_interrupted_steps(session, run.operation_id, self._clock.now())
+                await store.add_event(
+                    session, operation, "operation", "handed back: the worker stops", at=self._clock.now()
+                )
+
+
+def _is_free(operation: Operation, now: datetime) -> bool:
+    """Whether a worker may take it: queued and due, or running under a lease that ran out."""
+    if operation.status == OperationStatus.QUEUED:
+        return operation.due_at <= now
+    return (
+        operation.status == OperationStatus.RUNNING
+        and operation.lease_until is not None
+        and operation.lease_until < now
+    )
+
+
+async def _close_interrupted_steps(session: AsyncSession, operation_id: int, now: datetime) -> None:
+    await session.execute(
+        update(OperationStep)
+        .where(OperationStep.operation_id == operation_id, OperationStep.status == "running")
+        .values(status="interrupted", finished_at=now, detail="its worker stopped or died")
+    )
