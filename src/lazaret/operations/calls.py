@@ -62,6 +62,12 @@ async def call_once(
     return await _send(run, intended, prove_and_send)
 
 
+async def was_made(run: OperationRun, action: Capability) -> bool:
+    """Whether this operation has made the call, or may have."""
+    row = await _latest(run, action)
+    return row is not None and row.state != CallState.NOT_SENT
+
+
 async def _latest(run: OperationRun, action: Capability) -> ProviderCall | None:
     async with run.apply() as (session, _):
         return await session.scalar(

@@ -73,6 +73,8 @@ class Server(Base):
     host_keys: Mapped[list[Any]] = mapped_column(server_default="[]")
     """Pinned SSH host keys of the present epoch, each `<type> <base64>`."""
     host_key_epoch: Mapped[int] = mapped_column(server_default="0")
+    host_key_opened_by: Mapped[str] = mapped_column(server_default="")
+    """What opened the present epoch: first contact, or one reinstall call of ours."""
     rebuild_policy: Mapped[str] = mapped_column(server_default=RebuildPolicy.ASK.value)
     labels: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     notes: Mapped[str] = mapped_column(server_default="")
@@ -92,3 +94,20 @@ class Hold(Base):
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
     lifted_at: Mapped[datetime | None]
+
+
+class SyncState(Base):
+    """How the readings of one provider's list go."""
+
+    __tablename__ = "sync_state"
+
+    provider: Mapped[str] = mapped_column(primary_key=True)
+    last_attempt_at: Mapped[datetime | None]
+    last_success_at: Mapped[datetime | None]
+    """The last list that was complete and believed."""
+    listed: Mapped[int] = mapped_column(server_default="0")
+    failures: Mapped[int] = mapped_column(server_default="0")
+    """Failed or unbelieved readings in a row."""
+    error_code: Mapped[str | None]
+    error: Mapped[str | None]
+    hint: Mapped[str | None]

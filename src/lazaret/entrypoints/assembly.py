@@ -1,0 +1,205 @@
+"""Puts the parts together from the settings. Every entry point starts here, and nothing else knows all rooms."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from lazaret import migrations
+from lazaret.adapters.ansible import AnsibleRunner, baseline_version, load_variables
+from lazaret.adapters.ssh import AsyncSshAccess
+from lazaret.adapters.ssh.access_key import load_or_create_access_key
+from lazaret.adapters.time4vps import Time4VPSClient
+from lazaret.alerting.failure import tell_failure
+from lazaret.incidents.recorder import record_failure
+from lazaret.kernel import audit
+from lazaret.kernel.clock import Clock, SystemClock
+from lazaret.kernel.database import Database
+from lazaret.kernel.embedded_postgres import EmbeddedPostgres
+from lazaret.kernel.secrets import Redactor, SecretStore, load_or_create_key
+from lazaret.kernel.settings import Settings
+from lazaret.operations.intents import PRIORITY_ROUTINE, Intent, Intents
+from lazaret.operations.model import OperationKind
+from lazaret.operations.queue import Queue
+from lazaret.operations.runner import Runner
+from lazaret.operations.store import live_operation
+from lazaret.provisioning.context import Limits, Parts
+from lazaret.provisioning.graph import ProvisioningWorkflow
+from lazaret.servers.call_budget import PostgresCallBudget
+from lazaret.servers.configuration import ConfigurationRunner
+from lazaret.servers.inventory import Inventory
+from lazaret.servers.model import Server
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """What every process has: the database and what may be recorded there. It touches no machine."""
+
+    settings: Settings
+    conninfo: str
+    db: Database
+    clock: Clock
+    redactor: Redactor
+    secrets: SecretStore
+    intents: Intents
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What a worker has besides: hands. `inventory` is None without a provider account."""
+
+    office: Office
+    queue: Queue
+    inventory: Inventory | None
+
+
+@asynccontextmanager
+async def open_office(settings: Settings, *, redactor: Redactor) -> AsyncIterator[Office]:
+    """Start or join the database, bring its schema up to date, and open what needs no provider."""
+    clock = SystemClock()
+    for secret in (settings.time4vps_password, settings.telegram_bot_token, settings.lazaret_secret_key):
+        if secret is not None:
+            redactor.hide(secret)
+    async with AsyncExitStack() as stack:
+        conninfo = await _database_address(settings, stack)
+        await migrations.upgrade(conninfo)
+        db = await stack.enter_async_context(Database(conninfo))
+        key = load_or_create_key(settings.lazaret_secret_key, settings.lazaret_data_dir)
+        redactor.hide(key)
+        yield Office(
+            settings=settings,
+            conninfo=db.conninfo,
+            db=db,
+            clock=clock,
+            redactor=redactor,
+            secrets=SecretStore(key, redactor),
+            intents=Intents(
+                Queue(db.conninfo),
+                managed_ids=settings.time4vps_managed_server_ids,
+                max_attempts=settings.provisioning_max_retries,
+            ),
+        )
+
+
+async def _database_address(settings: Settings, stack: AsyncExitStack) -> str:
+    if settings.database_url is not None:
+        return settings.database_url.get_secret_value()
+    embedded = EmbeddedPostgres(settings.lazaret_data_dir / "postgres")
+    conninfo = await asyncio.to_thread(embedded.start)
+    stack.push_async_callback(asyncio.to_thread, embedded.stop)
+    return conninfo
+
+
+@asynccontextmanager
+async def open_workshop(office: Office) -> AsyncIterator[Workshop]:
+    """Everything that a worker needs: provider, SSH, Ansible, the graph and its checkpoints."""
+    settings = office.settings
+    async with AsyncExitStack() as stack:
+        workflows = {}
+        inventory = None
+        if settings.has_provider:
+            provider = await stack.enter_async_context(_provider(office))
+            parts = _parts(office, provider)
+            workflow = ProvisioningWorkflow(parts, await _checkpointer(office, stack))
+            workflows = {OperationKind.PROVISION: workflow, OperationKind.REBUILD: workflow}
+            inventory = _inventory(office, provider)
+        runner = Runner(office.db, office.clock, office.redactor, workflows, on_failed=(record_failure, tell_failure))
+        queue = Queue(office.conninfo, runner.run)
+        await stack.enter_async_context(queue.open())
+        yield Workshop(office, queue, inventory)
+
+
+def _provider(office: Office) -> Time4VPSClient:
+    settings = office.settings
+    assert settings.time4vps_login and settings.time4vps_password
+    return Time4VPSClient(
+        base_url=settings.time4vps_base_url,
+        login=settings.time4vps_login,
+        password=settings.time4vps_password,
+        budget=PostgresCallBudget(office.db, office.clock, account=f"time4vps:{settings.time4vps_login}"),
+        clock=office.clock,
+        poll_interval_s=settings.password_reset_poll_interval,
+    )
+
+
+def _parts(office: Office, provider: Time4VPSClient) -> Parts:
+    settings = office.settings
+    variables = load_variables(settings.provisioning_vars_file)
+    return Parts(
+        provider=provider,
+        access=AsyncSshAccess(),
+        configuration=_configuration(settings),
+        secrets=office.secrets,
+        key=load_or_create_access_key(
+            settings.lazaret_data_dir,
+            private_key_path=settings.orchestrator_ssh_private_key_path,
+            public_key=settings.orchestrator_ssh_public_key,
+        ),
+        managed_ids=settings.time4vps_managed_server_ids,
+        limits=Limits(
+            converge_s=settings.provisioning_timeout,
+            password_reset_s=settings.password_reset_timeout,
+            reinstall_s=settings.reinstall_timeout,
+            poll_s=settings.password_reset_poll_interval,
+        ),
+        default_os=settings.default_os_template,
+        variables=variables,
+        baseline_version=baseline_version(variables),
+    )
+
+
+def _configuration(settings: Settings) -> ConfigurationRunner:
+    if settings.lazaret_lab_simulated:
+        from lazaret.lab.simulated_configuration import SimulatedConfigurationRunner  # noqa: PLC0415 - the lab only
+
+        return SimulatedConfigurationRunner()
+    return AnsibleRunner()
+
+
+async def _checkpointer(office: Office, stack: AsyncExitStack) -> AsyncPostgresSaver:
+    """Checkpoints over a pool of our own that checks each connection, so that a restarted database is survived."""
+    pool = AsyncConnectionPool(
+        office.conninfo,
+        min_size=1,
+        max_size=office.settings.lazaret_worker_concurrency + 1,
+        open=False,
+        check=AsyncConnectionPool.check_connection,
+        kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row},
+    )
+    await stack.enter_async_context(pool)
+    return AsyncPostgresSaver(pool)  # type: ignore[arg-type] # the pool yields dict rows by its row_factory
+
+
+def _inventory(office: Office, provider: Time4VPSClient) -> Inventory:
+    async def provision(session: AsyncSession, server: Server, at: datetime) -> None:
+        intent = Intent(OperationKind.PROVISION, audit.INVENTORY, "a new managed server", PRIORITY_ROUTINE)
+        await office.intents.enqueue_new(session, server, intent, at=at)
+
+    async def rebuild(session: AsyncSession, server: Server, at: datetime) -> None:
+        if await live_operation(session, server.handle) is None:
+            intent = Intent(
+                OperationKind.REBUILD, audit.INVENTORY, "its status asks for it", params={"reinstall": False}
+            )
+            await office.intents.enqueue_new(session, server, intent, at=at)
+
+    return Inventory(
+        office.db,
+        provider,
+        office.clock,
+        managed_ids=office.settings.time4vps_managed_server_ids,
+        ssh_port=office.settings.lazaret_ssh_port,
+        on_admitted=provision,
+        on_rebuild_due=rebuild,
+    )
+
+
+def ensure_data_dir(path: Path) -> None:
+    """Make the data directory, for our eyes only but for the database's own user."""
+    path.mkdir(parents=True, exist_ok=True)

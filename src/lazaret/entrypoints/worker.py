@@ -1,0 +1,36 @@
+"""`lazaret worker`: runs operations, reads the provider's list, and re-enqueues what is due. May run several times."""
+
+import asyncio
+
+from lazaret.entrypoints.assembly import Office, Workshop, open_workshop
+from lazaret.kernel.leadership import try_lead
+from lazaret.kernel.logging import get_logger
+from lazaret.kernel.loops import every, restarting
+from lazaret.operations.reconcile import enqueue_due
+
+logger = get_logger(__name__)
+
+RECONCILE_S = 1.0
+
+
+async def run_worker(office: Office) -> None:
+    """Work until cancelled; running operations are handed back for another worker to go on with."""
+    async with open_workshop(office) as workshop, asyncio.TaskGroup() as group:
+        concurrency = office.settings.lazaret_worker_concurrency
+        group.create_task(restarting("queue", lambda: workshop.queue.work(concurrency=concurrency), office.clock))
+        group.create_task(every(RECONCILE_S, "reconcile", lambda: _reconcile(workshop), office.clock))
+        if workshop.inventory is not None:
+            interval_s = office.settings.server_sync_interval
+            group.create_task(every(interval_s, "inventory", lambda: _sync(workshop), office.clock))
+
+
+async def _reconcile(workshop: Workshop) -> None:
+    await enqueue_due(workshop.office.db, workshop.queue, workshop.office.clock)
+
+
+async def _sync(workshop: Workshop) -> None:
+    """Only one of several workers reads the list."""
+    assert workshop.inventory is not None
+    async with try_lead(workshop.office.conninfo, "inventory") as leading:
+        if leading:
+            await workshop.inventory.sync()

@@ -1,0 +1,27 @@
+"""Loops that must not die: each pass may fail and is counted, the next one comes all the same."""
+
+import time
+from collections.abc import Awaitable, Callable
+
+from lazaret.kernel.clock import Clock
+from lazaret.kernel.logging import get_logger
+from lazaret.kernel.metrics import LOOP_ERRORS, LOOP_LAST_SUCCESS
+
+logger = get_logger(__name__)
+
+
+async def every(interval_s: float, name: str, action: Callable[[], Awaitable[object]], clock: Clock) -> None:
+    """Run `action` now and then again `interval_s` after each end, until cancelled."""
+    while True:
+        try:
+            await action()
+            LOOP_LAST_SUCCESS.labels(loop=name).set(time.time())
+        except Exception:
+            LOOP_ERRORS.labels(loop=name).inc()
+            logger.exception("loop.pass_failed", loop=name)
+        await clock.sleep(interval_s)
+
+
+async def restarting(name: str, action: Callable[[], Awaitable[object]], clock: Clock, *, pause_s: float = 1.0) -> None:
+    """Run a long-lived `action` and start it again whenever it fails or returns, until cancelled."""
+    await every(pause_s, name, action, clock)

@@ -1,0 +1,41 @@
+"""Beginning an action at the provider and waiting for its task, the same way for reset and reinstall."""
+
+from collections.abc import Awaitable, Callable
+
+from lazaret.operations.calls import MadeCall, call_once, task_of_call
+from lazaret.provisioning.context import Snapshot, StepContext
+from lazaret.servers.provider import Capability, ProviderTask, ProviderTaskTimeout, ServerDetails
+
+
+async def begin(
+    ctx: StepContext, snapshot: Snapshot, action: Capability, send: Callable[[ServerDetails], Awaitable[int]]
+) -> MadeCall:
+    """Make the call at most once. Right before it, the server is proved to be ours and free of other tasks."""
+
+    async def prove_and_send() -> int:
+        details = await ctx.prove_touchable(snapshot)
+        while details.active_task is not None:
+            await ctx.run.note(f"the provider is busy with {details.active_task.name}; waiting for it")
+            await ctx.run.clock.sleep(ctx.parts.limits.poll_s)
+            details = await ctx.prove_touchable(snapshot)
+        return await send(details)
+
+    return await call_once(ctx.run, ctx.parts.provider, snapshot.target.provider_id, action, prove_and_send)
+
+
+async def finished_task(
+    ctx: StepContext, snapshot: Snapshot, action: Capability, made: MadeCall, *, timeout_s: float
+) -> ProviderTask:
+    """Wait until the task of our call is over. Raises `ProviderTaskTimeout`; the task itself goes on."""
+    provider = ctx.parts.provider
+    server_id = snapshot.target.provider_id
+    if made.task_id is not None:
+        return await provider.wait_for_task(server_id, made.task_id, timeout_s=timeout_s)
+    deadline = ctx.run.clock.monotonic() + timeout_s
+    while ctx.run.clock.monotonic() < deadline:
+        details = await provider.get_server(server_id, fresh=True)
+        task = task_of_call(details, provider.task_names[action], made.intended_at)
+        if task is not None and task.is_over:
+            return task
+        await ctx.run.clock.sleep(ctx.parts.limits.poll_s)
+    raise ProviderTaskTimeout(f"The provider did not finish {action} within {timeout_s:.0f} s.")

@@ -1,0 +1,56 @@
+"""Steps: bring the services back where it is a recovery, and as the very last write say that the server is ready."""
+
+from lazaret.alerting.outbox import notify_admins
+from lazaret.incidents import store as incidents
+from lazaret.incidents.model import IncidentType
+from lazaret.kernel import audit
+from lazaret.operations.outcome import Advance, Done, Outcome
+from lazaret.provisioning.context import StepContext
+from lazaret.servers import store as servers
+from lazaret.servers.status import OPERATIONAL, Party, ServerStatus, StatusEvent
+
+
+async def redeploy_services(ctx: StepContext) -> Outcome:
+    """In a recovery, bring back what ran there; else there is nothing to do."""
+    snapshot = await ctx.snapshot()
+    if not snapshot.is_incident_recovery:
+        return Advance("not a recovery: no services to bring back")
+    names = await ctx.parts.redeployer.redeploy(ctx.run, ctx.run.handle)
+    async with ctx.run.apply() as (_, operation):
+        operation.result = {**operation.result, "services_redeployed": names}
+    return Advance(f"services brought back: {', '.join(names) or 'none'}")
+
+
+async def mark_ready(ctx: StepContext) -> Outcome:
+    """Status, incident and message in one transaction. A second time it changes nothing."""
+    now = ctx.run.clock.now()
+    async with ctx.run.apply() as (session, operation):
+        server = await servers.get_server(session, ctx.run.handle, for_update=True)
+        if ServerStatus(server.status) not in OPERATIONAL:
+            in_use = await ctx.parts.redeployer.has_services(session, server.handle)
+            event = StatusEvent.PROVISIONED_WITH_SERVICES if in_use else StatusEvent.PROVISIONED
+            server.provisioned_at = now
+            server.baseline_version = ctx.parts.baseline_version
+            server.provisioning_attempts = 0
+            servers.change_status(
+                session,
+                server,
+                event,
+                Party.WORKER,
+                actor=audit.WORKER,
+                at=now,
+                reason=f"set up and proved by operation {operation.id}",
+                operation_id=operation.id,
+            )
+            await incidents.resolve_open(session, server.handle, IncidentType.PROVISIONING_FAILED, audit.WORKER, at=now)
+            services = operation.result.get("services_redeployed")
+            suffix = f" Services redeployed: {len(services)}." if services is not None else ""
+            notify_admins(
+                session,
+                f"Server {server.handle} ({server.public_ip}) is {server.status}.{suffix}",
+                at=now,
+                server_handle=server.handle,
+                operation_id=operation.id,
+            )
+        result = {**operation.result, "status": server.status}
+    return Done(f"{ctx.run.handle} is {result['status']}", result=result)

@@ -1,0 +1,65 @@
+"""Steps: put a fresh operating system on the server. Data goes; only an explicit intent leads here."""
+
+from lazaret.kernel.errors import Conflict
+from lazaret.operations.calls import MadeCall
+from lazaret.operations.outcome import Advance, GiveUp, Outcome
+from lazaret.provisioning.context import Snapshot, StepContext
+from lazaret.provisioning.host_keys import open_epoch
+from lazaret.provisioning.passwords import store_password, stored_password
+from lazaret.provisioning.provider_tasks import begin, finished_task
+from lazaret.servers.provider import Capability, ServerDetails
+
+
+class NothingToInstall(Conflict):
+    """It is not known which operating system to install, or the provider has no such one."""
+
+    code = "nothing_to_install"
+
+
+async def reinstall(ctx: StepContext) -> Outcome:
+    """Ask for the reinstall, once, and open a new epoch of host keys for it."""
+    snapshot = await ctx.snapshot()
+    if not snapshot.wants_reinstall:
+        return GiveUp(Conflict("This operation does not ask for a reinstall.", hint="Nothing was done."))
+    if Capability.REINSTALL not in ctx.parts.provider.capabilities:
+        return GiveUp(Conflict("This provider cannot reinstall.", hint="Use --keep-os."))
+    try:
+        made = await _ask(ctx, snapshot)
+    except NothingToInstall as error:
+        return GiveUp(error)
+    await open_epoch(ctx, opened_by=f"reinstall call {made.row_id}")
+    return Advance(f"asked for a reinstall (provider task {made.task_id or 'found by name'})")
+
+
+async def wait_for_reinstall(ctx: StepContext) -> Outcome:
+    """Wait for the task; the password in its result is stored, else a reset follows."""
+    snapshot = await ctx.snapshot()
+    if await stored_password(ctx) is not None:
+        return Advance("a root password is at hand", to="wait_for_ssh")
+    made = await _ask(ctx, snapshot)
+    task = await finished_task(ctx, snapshot, Capability.REINSTALL, made, timeout_s=ctx.parts.limits.reinstall_s)
+    password = ctx.parts.provider.password_in(task)
+    if password is None:
+        return Advance("reinstalled; the result holds no password", to="reset_password")
+    await store_password(ctx, password, task_id=made.task_id)
+    return Advance("reinstalled; the new root password is stored", to="wait_for_ssh")
+
+
+async def _ask(ctx: StepContext, snapshot: Snapshot) -> MadeCall:
+    async def send(details: ServerDetails) -> int:
+        os_template = await _choose_os(ctx, snapshot, details)
+        return await ctx.parts.provider.reinstall(details.server_id, os_template)
+
+    return await begin(ctx, snapshot, Capability.REINSTALL, send)
+
+
+async def _choose_os(ctx: StepContext, snapshot: Snapshot, details: ServerDetails) -> str:
+    """The intent's, else the configured one, else what the server has; it must be on the provider's list."""
+    wanted = snapshot.params.get("os_template") or ctx.parts.default_os or details.os_template or snapshot.os_template
+    offered = [template.os for template in await ctx.parts.provider.list_os(details.server_id)]
+    if not wanted or wanted not in offered:
+        raise NothingToInstall(
+            f"The provider does not offer {wanted or 'an operating system'} for this server.",
+            hint=f"Set DEFAULT_OS_TEMPLATE to one of: {', '.join(offered[:20])}.",
+        )
+    return str(wanted)

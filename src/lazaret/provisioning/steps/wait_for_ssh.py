@@ -1,0 +1,40 @@
+"""Steps: wait until SSH answers, and pin the key with which it does."""
+
+from lazaret.operations.outcome import Advance, GiveUp, Outcome
+from lazaret.provisioning.context import StepContext
+from lazaret.provisioning.host_keys import pin
+from lazaret.servers.access import AccessError, HostKeyChanged
+
+POLL_S = 1.0
+
+
+async def wait_for_ssh(ctx: StepContext) -> Outcome:
+    """Ask again every second until the host presents its keys, or the step's time is over."""
+    snapshot = await ctx.snapshot()
+    deadline = ctx.run.clock.monotonic() + ctx.parts.limits.ssh_s
+    while True:
+        try:
+            await ctx.parts.access.read_host_keys(snapshot.endpoint, timeout_s=5)
+        except AccessError:
+            if ctx.run.clock.monotonic() >= deadline:
+                raise
+        else:
+            return Advance("SSH answers")
+        await ctx.run.clock.sleep(POLL_S)
+
+
+async def pin_host_key(ctx: StepContext) -> Outcome:
+    """First contact of an epoch pins; afterwards the host must present a pinned key."""
+    snapshot = await ctx.snapshot()
+    presented = await ctx.parts.access.read_host_keys(snapshot.endpoint)
+    if not snapshot.host_keys:
+        await pin(ctx, presented, opened_by="first contact")
+        return Advance(f"pinned {len(presented)} host key(s)")
+    if not set(presented) & set(snapshot.host_keys):
+        return GiveUp(
+            HostKeyChanged(
+                f"{ctx.run.handle} presents another host key than the one pinned for it.",
+                hint="Nothing secret was sent. If you reinstalled it yourself, ask for a rebuild.",
+            )
+        )
+    return Advance("the host presents the pinned key")
