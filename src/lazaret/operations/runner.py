@@ -17,6 +17,7 @@ from lazaret.kernel.clock import Clock
 from lazaret.kernel.database import Database
 from lazaret.kernel.errors import LazaretError
 from lazaret.kernel.logging import get_logger
+from lazaret.kernel.metrics import PROVISIONING_ATTEMPTS, PROVISIONING_DURATION
 from lazaret.kernel.secrets import Redactor
 from lazaret.operations import store
 from lazaret.operations.backoff import backoff_s
@@ -158,8 +159,12 @@ class Runner:
     async def _conclude(self, run: OperationRun, outcome: Outcome) -> None:
         now = self._clock.now()
         async with run.apply() as (session, operation):
+            PROVISIONING_ATTEMPTS.labels(kind=operation.kind, end=type(outcome).__name__.lower()).inc()
             match outcome:
                 case Done(result=result):
+                    if operation.started_at is not None:
+                        took_s = (now - operation.started_at).total_seconds()
+                        PROVISIONING_DURATION.labels(kind=operation.kind).observe(took_s)
                     operation.result = result
                     store.finish(operation, OperationStatus.SUCCEEDED, at=now)
                     await store.add_event(session, operation, "operation", "succeeded", at=now)
