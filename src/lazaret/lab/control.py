@@ -26,7 +26,6 @@ class LabStatus:
     """How far the lab's start has come; `problem` is one sentence when it failed."""
 
     name: str
-    simulated: bool
     wanted_hosts: int = 0
     is_ready: bool = False
     problem: str = ""
@@ -76,7 +75,9 @@ class ControlApi:
         return JSONResponse(
             {
                 "name": status.name,
-                "simulated": status.simulated,
+                "simulated": self._cloud.rack.simulated,
+                "ssh_port": self._cloud.rack.ssh_port,
+                "os_template": self._cloud.rack.templates[0].os,
                 "wanted_hosts": status.wanted_hosts,
                 "hosts": len(self._cloud.servers()),
                 "is_ready": status.is_ready,

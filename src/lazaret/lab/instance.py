@@ -24,12 +24,13 @@ from lazaret.lab.account import Account, new_account
 from lazaret.lab.api import BASE_PATH, ProviderApi
 from lazaret.lab.cloud import Cloud
 from lazaret.lab.control import ControlApi, LabStatus
+from lazaret.lab.environment import lab_environment
 from lazaret.lab.gateway import Gateway, LabHttpProtocol
 from lazaret.lab.journal import Journal
 from lazaret.lab.rack import Rack
 from lazaret.lab.servers import CloudServer
-from lazaret.lab.simulated import DEFAULT_SSH_PORT, SimulatedRack
 from lazaret.lab.simulated_commands import DEFAULT_COMMANDS, CommandTable, commands_with_switches
+from lazaret.lab.simulated_rack import DEFAULT_SSH_PORT, SimulatedRack
 from lazaret.lab.store import ServerStore
 from lazaret.lab.switches import Switchboard
 from lazaret.lab.tasks import Pace
@@ -87,7 +88,7 @@ class Lab:
             journal=self.journal,
             store=ServerStore(state_dir / "servers") if state_dir else None,
         )
-        self.status = LabStatus(name=name, simulated=self.rack.simulated, wanted_hosts=hosts)
+        self.status = LabStatus(name=name, wanted_hosts=hosts)
         self._time_scale = time_scale
         self._http = _HttpServer(self)
 
@@ -104,19 +105,15 @@ class Lab:
     def environment(self) -> dict[str, str]:
         """The variables that point Lazaret at this lab, all servers managed. Holds the account's password."""
         servers = self.cloud.servers()
-        variables = {
-            "TIME4VPS_BASE_URL": self.base_url,
-            "TIME4VPS_LOGIN": self.account.login,
-            "TIME4VPS_PASSWORD": self.account.password.get_secret_value(),
-            "TIME4VPS_MANAGED_SERVER_IDS": ",".join(str(server.server_id) for server in servers),
-            "PASSWORD_RESET_POLL_INTERVAL": f"{max(0.1, 5 * self._time_scale):g}",
-            "DEFAULT_OS_TEMPLATE": self.rack.templates[0].os,
-        }
-        if (ssh_port := servers[0].ssh_port if servers else 22) != 22:
-            variables["LAZARET_SSH_PORT"] = str(ssh_port)
-        if self.rack.simulated:
-            variables["LAZARET_LAB_SIMULATED"] = "1"
-        return variables
+        return lab_environment(
+            base_url=self.base_url,
+            account=self.account,
+            server_ids=[server.server_id for server in servers],
+            ssh_port=self.rack.ssh_port,
+            os_template=self.rack.templates[0].os,
+            time_scale=self._time_scale,
+            simulated=self.rack.simulated,
+        )
 
     async def add_server(self, *, os: str | None = None, label: str = "") -> CloudServer:
         """Rent one more server; returns when it accepts TCP on its SSH port."""
@@ -165,8 +162,15 @@ class Lab:
         async with asyncio.TaskGroup() as group:
             for _ in range(missing):
                 group.create_task(add())
+        await self._wait_for_hosts()
         self._say("ready")
         self.status.is_ready = True
+
+    async def _wait_for_hosts(self) -> None:
+        """Those that were taken up again boot, too."""
+        for server in self.cloud.servers():
+            if server.is_powered:
+                await wait_for_port(server.address, server.ssh_port, timeout_s=_HOST_WAIT_S)
 
     def _say(self, step: str) -> None:
         self.status.step = step

@@ -16,6 +16,11 @@ class Rack(Protocol):
         ...
 
     @property
+    def ssh_port(self) -> int:
+        """Of every host of the rack."""
+        ...
+
+    @property
     def templates(self) -> Sequence[OsTemplate]:
         """What can be installed; the first is the default."""
         ...

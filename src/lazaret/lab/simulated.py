@@ -1,35 +1,24 @@
 """Simulated hosts: real SSH servers on loopback addresses, with real passwords and keys, and nothing behind them.
 
-Owns a host's state and its network side: listening, refusing, silence, reboots. What a remote command answers is in
-`simulated_commands`. Cheap enough for thousands in one event loop: a listening socket per host, keys made lazily.
+Owns a host's state and its life: disk, power, boot. Its network side is in `simulated_network`, what a remote command
+answers in `simulated_commands`.
 """
 
 import asyncio
-import errno
-import logging
-import secrets
 import socket
-import struct
 import uuid
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import asyncssh
 from pydantic import BaseModel, Field, SecretStr
 
 from lazaret.kernel.clock import Clock
-from lazaret.kernel.errors import Conflict, Misconfigured
-from lazaret.lab.host import LabHost
-from lazaret.lab.servers import DEBIAN_12, DEBIAN_13, UBUNTU_24_04
-from lazaret.lab.simulated_commands import AUTHORIZED_KEYS, DEFAULT_COMMANDS, CommandTable, RemoteCall
+from lazaret.kernel.errors import Conflict
+from lazaret.lab.simulated_commands import AUTHORIZED_KEYS, CommandTable, RemoteCall
+from lazaret.lab.simulated_network import Listener, full_backlog
 from lazaret.lab.store import write_private
 from lazaret.lab.tasks import StoredSecret
-
-DEFAULT_SSH_PORT = 2222
-_HANDSHAKE_TIMEOUT_S = 20
-
-log = logging.getLogger(__name__)
 
 
 class HostState(BaseModel):
@@ -80,7 +69,7 @@ class SimulatedHost:
         self._state_file = state_file
         self._is_on = False
         self._boot: asyncio.Task[None] | None = None
-        self._listener: _Listener | None = None
+        self._listener: Listener | None = None
         self._plug: list[socket.socket] = []
 
     @property
@@ -167,7 +156,7 @@ class SimulatedHost:
         await self.clock.sleep(self._boot_s)
         self._pull_plug()
         if self._listener is None:
-            self._listener = _Listener(self)
+            self._listener = Listener(self)
         self._listener.open()
 
     async def _end_boot(self) -> None:
@@ -180,269 +169,9 @@ class SimulatedHost:
     def _unplug_or_silence(self) -> None:
         """Take the port with a backlog that is already full: the kernel then drops every further SYN."""
         if not self._plug:
-            self._plug = _full_backlog(self.address, self.ssh_port)
+            self._plug = full_backlog(self.address, self.ssh_port)
 
     def _pull_plug(self) -> None:
         for one in self._plug:
             one.close()
         self._plug = []
-
-
-class _Listener:
-    """The TCP side of one host that is on."""
-
-    def __init__(self, host: SimulatedHost) -> None:
-        self._host = host
-        self._socket: socket.socket | None = None
-        self._options: asyncssh.SSHServerConnectionOptions | None = None
-        self._connections: dict[asyncssh.SSHServerConnection | asyncio.Task[Any], socket.socket] = {}
-        self._frozen: list[socket.socket] = []
-
-    def open(self) -> None:
-        """Accept from now on; what was frozen is reset, as by a machine that booted and knows nothing of it."""
-        for old in self._frozen:
-            _reset(old)
-        self._frozen = []
-        self._options = None
-        self._socket = _listening(self._host.address, self._host.ssh_port, backlog=128)
-        asyncio.get_running_loop().add_reader(self._socket.fileno(), self._accept)
-
-    def freeze(self) -> None:
-        """Stop listening, and keep the open connections without ever answering on them again."""
-        self._stop_listening()
-        for connection, held in list(self._connections.items()):
-            _abandon(connection)
-            self._frozen.append(held)
-        self._connections = {}
-
-    def close(self) -> None:
-        """Everything ends."""
-        self.freeze()
-        for old in self._frozen:
-            _reset(old)
-        self._frozen = []
-
-    def _stop_listening(self) -> None:
-        if self._socket is not None:
-            asyncio.get_running_loop().remove_reader(self._socket.fileno())
-            self._socket.close()
-            self._socket = None
-
-    def _accept(self) -> None:
-        assert self._socket is not None
-        with suppress(OSError):  # the peer may be gone already
-            connected, _ = self._socket.accept()
-            connected.setblocking(False)
-            held = connected.dup()
-            task = asyncio.create_task(self._serve(connected, held))
-            self._connections[task] = held
-            task.add_done_callback(self._handshake_over)
-
-    async def _serve(self, connected: socket.socket, held: socket.socket) -> None:
-        try:
-            connection = await asyncssh.run_server(connected, options=await self._server_options())
-        except (asyncssh.Error, OSError, TimeoutError) as error:
-            log.debug("handshake on %s failed: %s", self._host.address, type(error).__name__)
-            connected.close()
-            return
-        self._connections[connection] = held
-        self._connections.pop(_current_task())
-        try:
-            await connection.wait_closed()
-        finally:
-            if self._connections.pop(connection, None) is not None:
-                held.close()
-
-    def _handshake_over(self, task: asyncio.Task[None]) -> None:
-        held = self._connections.pop(task, None)
-        if held is not None:
-            held.close()
-
-    async def _server_options(self) -> asyncssh.SSHServerConnectionOptions:
-        if self._options is None:
-            self._options = await asyncssh.SSHServerConnectionOptions.construct(
-                config=None,
-                server_factory=lambda: _SshServer(self._host),
-                server_host_keys=[self._host.host_key()],
-                process_factory=self._process,
-                encoding="utf-8",
-                errors="replace",
-                login_timeout=_HANDSHAKE_TIMEOUT_S,
-                connect_timeout=_HANDSHAKE_TIMEOUT_S,
-                compression_algs=None,
-                agent_forwarding=False,
-                allow_scp=False,
-                x11_forwarding=False,
-            )
-        return self._options
-
-    async def _process(self, process: "asyncssh.SSHServerProcess[str]") -> None:
-        try:
-            status = await self._host.answer(RemoteCall(process))
-        except (asyncssh.BreakReceived, asyncssh.TerminalSizeChanged, ConnectionError):
-            status = 130
-        with suppress(OSError, ConnectionError):
-            process.exit(status)
-
-
-class _SshServer(asyncssh.SSHServer):
-    """Who may log in: root, by a key on the disk, or by the password where the policy allows it."""
-
-    def __init__(self, host: SimulatedHost) -> None:
-        self._host = host
-
-    def begin_auth(self, username: str) -> bool:  # noqa: ARG002 - asyncssh's signature
-        return True
-
-    def public_key_auth_supported(self) -> bool:
-        return True
-
-    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-        offered = key.export_public_key().split()[1].decode()
-        known = {part for line in self._host.state.authorized_keys() for part in line.split()}
-        return username == "root" and offered in known
-
-    def password_auth_supported(self) -> bool:
-        return self._host.state.password_login
-
-    def validate_password(self, username: str, password: str) -> bool:
-        wanted = self._host.state.root_password.get_secret_value()
-        right = secrets.compare_digest(password.encode(), wanted.encode())
-        return right and username == "root" and bool(wanted) and self._host.state.password_login
-
-
-class SimulatedRack:
-    """A `Rack` of simulated hosts on addresses 127.<net>.x.y, all on one port."""
-
-    simulated = True
-    templates = (DEBIAN_13, DEBIAN_12, UBUNTU_24_04)
-
-    def __init__(
-        self,
-        *,
-        name: str,
-        clock: Clock,
-        boot_s: float = 0.05,
-        ssh_port: int = DEFAULT_SSH_PORT,
-        commands: CommandTable = DEFAULT_COMMANDS,
-        directory: Path | None = None,
-    ) -> None:
-        self._clock = clock
-        self._boot_s = boot_s
-        self._ssh_port = ssh_port
-        self._commands = commands
-        self._directory = directory
-        self._net = _net_for(name)
-        self._taken: set[str] = set()
-
-    async def up(self) -> None:
-        """Find a net on which no other lab listens."""
-        if self._directory is not None:
-            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for attempt in range(100):
-            net = 16 + (self._net - 16 + attempt) % 200
-            if _is_free(f"127.{net}.0.1", self._ssh_port):
-                self._net = net
-                return
-        raise Misconfigured(f"Port {self._ssh_port} is taken on all loopback nets tried.")
-
-    async def new_host(self, server_id: int) -> SimulatedHost:
-        address = self._address(server_id)
-        file = self._directory / f"{server_id}.json" if self._directory is not None else None
-        self._taken.add(address)
-        return SimulatedHost(
-            server_id,
-            address,
-            self._ssh_port,
-            clock=self._clock,
-            boot_s=self._boot_s,
-            commands=self._commands,
-            state_file=file,
-        )
-
-    async def adopt_host(self, server_id: int) -> LabHost | None:
-        host = await self.new_host(server_id)
-        if host.recall():
-            return host
-        await self.remove_host(host)
-        return None
-
-    async def remove_host(self, host: LabHost) -> None:
-        await host.destroy()
-        self._taken.discard(host.address)
-
-    async def down(self) -> None:
-        """Nothing is shared by the hosts."""
-
-    def _address(self, server_id: int) -> str:
-        """From the id, so that a restarted lab finds the same one; x.y.1 to x.y.250 on 250 nets of a net."""
-        for offset in range(250 * 250):
-            row, column = divmod((server_id - 1 + offset) % (250 * 250), 250)
-            address = f"127.{self._net}.{row}.{column + 1}"
-            if address not in self._taken:
-                return address
-        raise Conflict("The lab has no address left.")
-
-
-def _net_for(name: str) -> int:
-    """16 to 215: a lab's usual second octet."""
-    return 16 + sum(name.encode()) * 31 % 200
-
-
-def _listening(address: str, port: int, *, backlog: int) -> socket.socket:
-    one = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        one.setblocking(False)
-        one.bind((address, port))
-        one.listen(backlog)
-    except OSError as error:
-        one.close()
-        if error.errno == errno.EADDRNOTAVAIL:
-            raise Misconfigured(
-                f"This machine has no address {address}.",
-                hint=f"Off Linux, add it: sudo ifconfig lo0 alias {address}",
-            ) from None
-        raise
-    return one
-
-
-def _is_free(address: str, port: int) -> bool:
-    try:
-        _listening(address, port, backlog=1).close()
-    except OSError:
-        return False
-    return True
-
-
-def _full_backlog(address: str, port: int) -> list[socket.socket]:
-    """A listening socket that nobody accepts from, and the connections that fill its queue."""
-    plug = [_listening(address, port, backlog=0)]
-    for _ in range(2):
-        filler = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        filler.setblocking(False)
-        with suppress(BlockingIOError):
-            filler.connect((address, port))
-        plug.append(filler)
-    return plug
-
-
-def _reset(held: socket.socket) -> None:
-    """Close so that the peer gets a reset."""
-    with suppress(OSError):
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    held.close()
-
-
-def _abandon(connection: "asyncssh.SSHServerConnection | asyncio.Task[Any]") -> None:
-    """End our side without a word on the wire: the duplicate of the socket keeps the connection open."""
-    if isinstance(connection, asyncio.Task):
-        connection.cancel()
-    else:
-        connection.abort()
-
-
-def _current_task() -> asyncio.Task[Any]:
-    task = asyncio.current_task()
-    assert task is not None
-    return task

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 AUTHORIZED_KEYS = "/root/.ssh/authorized_keys"
 PLAYBOOK_TASK = "lazaret-simulated-task"
 PLAYBOOK_REPORT = "lazaret-simulated-report"
+WRITE_FILE = "lazaret-simulated-write"
 
 
 class RemoteCall:
@@ -100,8 +101,9 @@ async def hostname(host: SimulatedHost, call: RemoteCall) -> int:
 
 
 async def cat(host: SimulatedHost, call: RemoteCall) -> int:
-    """One file."""
-    path = call.command.strip().removeprefix("cat").strip()
+    """One file; `2>/dev/null || true` behind it means what it means in a shell."""
+    wanted, _, after = call.command.strip().removeprefix("cat").partition(" 2>/dev/null")
+    path = wanted.strip()
     virtual = {
         "/etc/machine-id": host.state.machine_id + "\n",
         "/proc/sys/kernel/random/boot_id": host.state.boot_id + "\n",
@@ -110,9 +112,21 @@ async def cat(host: SimulatedHost, call: RemoteCall) -> int:
     }
     content = host.state.files.get(path, virtual.get(path))
     if content is None:
-        call.complain(f"cat: {path}: No such file or directory\n")
-        return 1
+        if not after:
+            call.complain(f"cat: {path}: No such file or directory\n")
+        return 0 if after.strip() == "|| true" else 1
     call.write(content)
+    return 0
+
+
+async def write_file(host: SimulatedHost, call: RemoteCall) -> int:
+    """`lazaret-simulated-write PATH` puts standard input there; answers `{"changed": bool}`."""
+    path = call.command.strip().removeprefix(WRITE_FILE).strip()
+    content = (await call.read_stdin()).rstrip("\n") + "\n"
+    changed = host.state.files.get(path) != content
+    host.state.files[path] = content
+    host.remember()
+    call.write(json.dumps({"changed": changed}) + "\n")
     return 0
 
 
@@ -192,6 +206,7 @@ DEFAULT_COMMANDS = CommandTable(
         "cat": cat,
         PLAYBOOK_TASK: playbook_task(),
         PLAYBOOK_REPORT: report,
+        WRITE_FILE: write_file,
     },
     fragments={"authorized_keys": add_authorized_keys},
 )

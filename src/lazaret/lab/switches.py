@@ -5,9 +5,9 @@ often or how long. Does nothing by itself: API and cloud ask the board.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lazaret.kernel.clock import Clock
 from lazaret.kernel.errors import InvalidInput
@@ -171,46 +171,26 @@ class PlaybookFails(Switch):
     message: str = "simulated failure"
 
 
-AnySwitch = Annotated[
-    Throttle
-    | ThrottleWindow
-    | WrongCredentials
-    | AddressNotAllowed
-    | GatewayError
-    | Slow
-    | Cut
-    | ErrorWith200
-    | Nulls
-    | IdsAsStrings
-    | SingleObject
-    | ShortList
-    | DateForm
-    | Busy
-    | PasswordText
-    | AwkwardPassword
-    | TaskFails
-    | TaskHangs
-    | SshKeyHonoured
-    | PlaybookFails,
-    Field(discriminator="name"),
-]
-_ANY_SWITCH: TypeAdapter[Any] = TypeAdapter(AnySwitch)
 SWITCH_TYPES: dict[str, type[Switch]] = {kind.model_fields["name"].default: kind for kind in Switch.__subclasses__()}
+
+"""All switches by name."""
 
 S = TypeVar("S", bound=Switch)
 
 
 def parse_switch(data: object) -> Switch:
     """The switch that a JSON object describes. Raises `InvalidInput` naming the wrong field."""
+    name = data.get("name") if isinstance(data, dict) else None
+    kind = SWITCH_TYPES.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise InvalidInput(f"{name!r} is no switch.", hint=f"Switches are {', '.join(sorted(SWITCH_TYPES))}.")
     try:
-        switch: Switch = _ANY_SWITCH.validate_python(data)
+        return kind.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"][1:]) or "name"
-        raise InvalidInput(
-            f"This is no switch: {field}: {first['msg']}.", hint=f"Switches are {', '.join(sorted(SWITCH_TYPES))}."
-        ) from None
-    return switch
+        where = ".".join(map(str, first["loc"]))
+        fields = ", ".join(field for field in kind.model_fields if field != "name")
+        raise InvalidInput(f"{name}: {where}: {first['msg']}.", hint=f"It takes {fields}.") from None
 
 
 @dataclass(slots=True)
