@@ -36,7 +36,6 @@ from lazaret.lab.switches import Switchboard
 from lazaret.lab.tasks import Pace
 
 DEFAULT_TIME_SCALE = 0.02
-_HOSTS_AT_ONCE = 8
 _HOST_WAIT_S = 60.0
 _BOOT_S = 20.0
 """How long a simulated host boots at time scale 1."""
@@ -134,7 +133,7 @@ class Lab:
         """End everything; without `destroy`, hosts and state stay for a later process."""
         await self._http.stop()
         await self.cloud.close(destroy=destroy)
-        if destroy:
+        if destroy or self.rack.simulated:
             await self.rack.down()
 
     async def __aenter__(self) -> Self:
@@ -153,7 +152,7 @@ class Lab:
         missing = max(0, self._hosts - len(self.cloud.servers()))
         if missing:
             self._say(f"starting {missing} hosts")
-        limit = asyncio.Semaphore(_HOSTS_AT_ONCE)
+        limit = asyncio.Semaphore(self.rack.hosts_at_once)
 
         async def add() -> None:
             async with limit:

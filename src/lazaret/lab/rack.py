@@ -21,6 +21,11 @@ class Rack(Protocol):
         ...
 
     @property
+    def hosts_at_once(self) -> int:
+        """How many hosts may be made at the same time."""
+        ...
+
+    @property
     def templates(self) -> Sequence[OsTemplate]:
         """What can be installed; the first is the default."""
         ...

@@ -1,5 +1,7 @@
 """The rack of simulated hosts: which loopback address each gets, and how a restarted lab finds them again."""
 
+import socket
+from contextlib import suppress
 from pathlib import Path
 
 from lazaret.kernel.clock import Clock
@@ -11,12 +13,14 @@ from lazaret.lab.simulated_commands import DEFAULT_COMMANDS, CommandTable
 from lazaret.lab.simulated_network import listening
 
 DEFAULT_SSH_PORT = 2222
+_FIRST_NET, _NETS = 16, 200
 
 
 class SimulatedRack:
     """A `Rack` of simulated hosts on addresses 127.<net>.x.y, all on one port."""
 
     simulated = True
+    hosts_at_once = 250
     templates = (DEBIAN_13, DEBIAN_12, UBUNTU_24_04)
 
     def __init__(
@@ -34,17 +38,20 @@ class SimulatedRack:
         self.ssh_port = ssh_port
         self._commands = commands
         self._directory = directory
-        self._net = _net_for(name)
+        self._name = name
+        self._net = 0
+        self._claim: socket.socket | None = None
         self._taken: set[str] = set()
 
     async def up(self) -> None:
-        """Find a net on which no other lab listens."""
+        """Take a net that no other lab has."""
         if self._directory is not None:
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for attempt in range(100):
-            net = 16 + (self._net - 16 + attempt) % 200
-            if _is_free(f"127.{net}.0.1", self.ssh_port):
-                self._net = net
+        first = _usual_net(self._name)
+        for attempt in range(_NETS):
+            self._net = _FIRST_NET + (first + attempt) % _NETS
+            with suppress(OSError):
+                self._claim = listening(f"127.{self._net}.255.1", self.ssh_port, backlog=1)
                 return
         raise Misconfigured(f"Port {self.ssh_port} is taken on all loopback nets tried.")
 
@@ -74,7 +81,10 @@ class SimulatedRack:
         self._taken.discard(host.address)
 
     async def down(self) -> None:
-        """Nothing is shared by the hosts."""
+        """Give the net back."""
+        if self._claim is not None:
+            self._claim.close()
+            self._claim = None
 
     def _address(self, server_id: int) -> str:
         """From the id, so that a restarted lab finds the same one; x.y.1 to x.y.250 on 250 nets of a net."""
@@ -86,14 +96,6 @@ class SimulatedRack:
         raise Conflict("The lab has no address left.")
 
 
-def _net_for(name: str) -> int:
-    """16 to 215: a lab's usual second octet."""
-    return 16 + sum(name.encode()) * 31 % 200
-
-
-def _is_free(address: str, port: int) -> bool:
-    try:
-        listening(address, port, backlog=1).close()
-    except OSError:
-        return False
-    return True
+def _usual_net(name: str) -> int:
+    """Where the search for a net begins: the same for a lab that is started again."""
+    return sum(name.encode()) * 31 % _NETS
