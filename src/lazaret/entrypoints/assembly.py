@@ -32,7 +32,7 @@ from lazaret.operations.runner import Runner
 from lazaret.operations.store import live_operation
 from lazaret.provisioning.context import Limits, Parts
 from lazaret.provisioning.graph import ProvisioningWorkflow
-from lazaret.servers.call_budget import PostgresCallBudget
+from lazaret.servers.call_budget import PostgresCallBudget, Rate
 from lazaret.servers.configuration import ConfigurationRunner
 from lazaret.servers.inventory import Inventory
 from lazaret.servers.model import Server
@@ -123,7 +123,12 @@ def _provider(office: Office) -> Time4VPSClient:
         base_url=settings.time4vps_base_url,
         login=settings.time4vps_login,
         password=settings.time4vps_password,
-        budget=PostgresCallBudget(office.db, office.clock, account=f"time4vps:{settings.time4vps_login}"),
+        budget=PostgresCallBudget(
+            office.db,
+            office.clock,
+            account=f"time4vps:{settings.time4vps_login}",
+            rate=Rate.per_minute(settings.lazaret_provider_calls_per_minute),
+        ),
         clock=office.clock,
         poll_interval_s=settings.password_reset_poll_interval,
     )

@@ -56,6 +56,9 @@ class Settings(BaseModel):
         frozenset(),
         description="Comma-separated ids of the servers that Lazaret may change. Empty: it only looks.",
     )
+    lazaret_provider_calls_per_minute: float = Field(
+        30, gt=0, description="Calls per minute that all processes together make to the provider, in the long run."
+    )
     server_sync_interval: float = Field(60, gt=0, description="Seconds between two readings of the server list.")
     default_os_template: str | None = Field(
         None, description="Operating system for a rebuild. Empty: the one that the server has."

@@ -1,0 +1,5 @@
+"""Reaching servers by SSH and TCP."""
+
+from lazaret.adapters.ssh.access import AsyncSshAccess
+
+__all__ = ["AsyncSshAccess"]
