@@ -8,6 +8,7 @@ import fcntl
 import logging
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pydantic import BaseModel, Field, ValidationError
@@ -25,9 +26,7 @@ from lazaret.lab.account import Account
 from lazaret.lab.client import LabClient
 from lazaret.lab.instance import Lab
 from lazaret.lab.processes import ProcessIdentity, end, identify, is_alive
-from lazaret.lab.rack import Rack
 from lazaret.lab.real_hosts import real_rack
-from lazaret.lab.simulated_rack import SimulatedRack
 from lazaret.lab.store import write_private
 from lazaret.lab.tasks import StoredSecret
 
@@ -165,7 +164,7 @@ async def serve(directory: LabDirectory, lab: LabFile, *, on_ready: Callable[[La
         ssh_port=lab.ssh_port,
         account=lab.account,
         state_dir=directory.path,
-        rack=_rack_of(directory, lab),
+        simulated=lab.simulated,
     )
     starting = asyncio.create_task(instance.start())
     waiting = asyncio.create_task(stopping.wait())
@@ -185,6 +184,7 @@ def run_daemon(root: Path, name: str) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     for noisy in ("asyncssh", "httpx", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    _allow_many_sockets()
     directory = LabDirectory(root, name)
     lab = directory.read()
     if lab is None:
@@ -202,10 +202,6 @@ def run_daemon(root: Path, name: str) -> int:
     return 0
 
 
-def _rack_of(directory: LabDirectory, lab: LabFile) -> Rack | None:
-    return None if lab.simulated else real_rack(lab.name, directory.path / "hosts")
-
-
 def _end_all(directory: LabDirectory, lab: LabFile) -> None:
     """The process and whatever it started."""
     if lab.process is not None and is_alive(lab.process):
@@ -215,9 +211,15 @@ def _end_all(directory: LabDirectory, lab: LabFile) -> None:
 
 async def _end_leftovers(directory: LabDirectory, lab: LabFile) -> None:
     """What a killed daemon left: simulated hosts died with it, real ones run on until their rack ends them."""
-    rack = _rack_of(directory, lab)
-    if rack is not None and not isinstance(rack, SimulatedRack):
-        await rack.down()
+    if not lab.simulated:
+        await real_rack(lab.name, directory.path / "hosts").down()
+
+
+def _allow_many_sockets() -> None:
+    """Every simulated host has a socket, and every connection to it another."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _wait_until_ready(directory: LabDirectory, lab: LabFile, on_step: Callable[[str], None]) -> None:

@@ -28,6 +28,7 @@ from lazaret.lab.environment import lab_environment
 from lazaret.lab.gateway import Gateway, LabHttpProtocol
 from lazaret.lab.journal import Journal
 from lazaret.lab.rack import Rack
+from lazaret.lab.real_hosts import real_rack
 from lazaret.lab.servers import CloudServer
 from lazaret.lab.simulated_commands import DEFAULT_COMMANDS, CommandTable, commands_with_switches
 from lazaret.lab.simulated_rack import DEFAULT_SSH_PORT, SimulatedRack
@@ -51,6 +52,7 @@ class Lab:
         *,
         name: str = "lab",
         hosts: int = 0,
+        simulated: bool = True,
         time_scale: float = DEFAULT_TIME_SCALE,
         port: int = 0,
         ssh_port: int = DEFAULT_SSH_PORT,
@@ -71,13 +73,16 @@ class Lab:
             state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.switches = Switchboard(self.clock)
         self.journal = Journal(self.clock, state_dir / "journal.jsonl" if state_dir else None)
+        directory = state_dir / "hosts" if state_dir else None
+        if rack is None and not simulated:
+            rack = real_rack(name, directory)
         self.rack = rack or SimulatedRack(
             name=name,
             clock=self.clock,
             boot_s=_BOOT_S * time_scale,
             ssh_port=ssh_port,
             commands=commands_with_switches(commands, self.switches),
-            directory=state_dir / "hosts" if state_dir else None,
+            directory=directory,
         )
         self.cloud = Cloud(
             rack=self.rack,

@@ -5,6 +5,7 @@ import importlib.util
 from pathlib import Path
 from typing import cast
 
+from lazaret.kernel.errors import Misconfigured
 from lazaret.lab.rack import Rack
 
 _RACK_MODULE = "lazaret.lab.nspawn_rack"
@@ -18,6 +19,8 @@ def missing_for_real_hosts() -> list[str]:
     return list(importlib.import_module(_REQUIREMENTS_MODULE).missing_requirements())
 
 
-def real_rack(name: str, directory: Path) -> Rack:
-    """A rack of nspawn hosts; `directory` keeps their disks and process ids."""
+def real_rack(name: str, directory: Path | None) -> Rack:
+    """A rack of nspawn hosts; `directory` keeps their disks and process ids. Raises `Misconfigured`."""
+    if missing := missing_for_real_hosts():
+        raise Misconfigured(f"Real hosts are not possible here: {'; '.join(missing)}.", hint="Use simulated hosts.")
     return cast("Rack", importlib.import_module(_RACK_MODULE).NspawnRack(name=name, directory=directory))

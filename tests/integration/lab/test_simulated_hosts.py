@@ -10,10 +10,9 @@ import pytest
 from lazaret.lab.calls import Call
 from lazaret.lab.instance import Lab
 from lazaret.lab.simulated_configuration import BASELINE_FILE, FailurePlan, SimulatedConfigurationRunner
+from lazaret.provisioning.steps.install_access_key import SCRIPT
 from lazaret.servers.access import SshEndpoint
 from lazaret.servers.configuration import PlaybookNotFound, PlaybookTimeout, TaskEvent, TaskState
-
-INSTALL = "# script\numask 077; cat >> /root/.ssh/authorized_keys"
 
 
 @dataclass
@@ -34,7 +33,7 @@ def key(tmp_path: Path) -> Key:
 async def trusted(server, log_in, key: Key) -> Key:
     """The key, installed with the root password."""
     async with log_in(server, password=server.root_password.get_secret_value()) as connection:
-        assert (await connection.run(INSTALL, input=key.public + "\n")).exit_status == 0
+        assert (await connection.run(SCRIPT, input=key.public + "\n")).exit_status == 0
     return key
 
 
@@ -193,6 +192,12 @@ async def test_time_out_and_unknown_playbook_are_errors(lab, server, trusted):
     await lab.cloud.power_off(server.server_id)
     with pytest.raises(PlaybookTimeout):
         await Playing(server, trusted).play(timeout_s=0.3, host_keys=[known])
+
+
+async def test_installing_a_key_twice_keeps_one_line(lab, server, log_in, trusted):
+    async with log_in(server, client_keys=[str(trusted.path)]) as connection:
+        assert (await connection.run(SCRIPT, input=trusted.public + "\n")).exit_status == 0
+    assert lab.cloud.host(server.server_id).state.authorized_keys() == [trusted.public]
 
 
 async def test_two_labs_do_not_meet(lab: Lab, server):
