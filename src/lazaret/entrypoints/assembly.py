@@ -137,10 +137,11 @@ def _provider(office: Office) -> Time4VPSClient:
 def _parts(office: Office, provider: Time4VPSClient) -> Parts:
     settings = office.settings
     variables = load_variables(settings.provisioning_vars_file)
+    version = baseline_version(variables)
     return Parts(
         provider=provider,
         access=AsyncSshAccess(),
-        configuration=_configuration(settings),
+        configuration=_configuration(settings, version),
         secrets=office.secrets,
         key=load_or_create_access_key(
             settings.lazaret_data_dir,
@@ -156,15 +157,15 @@ def _parts(office: Office, provider: Time4VPSClient) -> Parts:
         ),
         default_os=settings.default_os_template,
         variables=variables,
-        baseline_version=baseline_version(variables),
+        baseline_version=version,
     )
 
 
-def _configuration(settings: Settings) -> ConfigurationRunner:
+def _configuration(settings: Settings, version: str) -> ConfigurationRunner:
     if settings.lazaret_lab_simulated:
         from lazaret.lab.simulated_configuration import SimulatedConfigurationRunner  # noqa: PLC0415 - the lab only
 
-        return SimulatedConfigurationRunner()
+        return SimulatedConfigurationRunner(baseline_version=version)
     return AnsibleRunner()
 
 

@@ -62,6 +62,7 @@ def variables_for(ctx: StepContext, snapshot: Snapshot) -> dict[str, Any]:
         "server_hostname": snapshot.host,
         "ssh_public_key": ctx.parts.key.public_key.strip(),
         "ssh_port": snapshot.endpoint.port,
+        "baseline_version": ctx.parts.baseline_version,
     }
 
 

@@ -1,0 +1,96 @@
+"""The directory of one run: inventory, variables and pinned host keys in private files, removed afterwards."""
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lazaret.playbooks import DIRECTORY
+from lazaret.servers.access import SshEndpoint
+
+HOST_ALIAS = "lazaret-target"
+"""The name under which the pinned keys stand in known_hosts, whatever the address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Where the files of a run lie."""
+
+    directory: Path
+
+    @property
+    def inventory(self) -> Path:
+        return self.directory / "inventory.json"
+
+    @property
+    def variables(self) -> Path:
+        return self.directory / "variables.json"
+
+    @property
+    def known_hosts(self) -> Path:
+        return self.directory / "known_hosts"
+
+
+def inventory_of(endpoint: SshEndpoint, known_hosts: Path, private_key: Path) -> dict[str, Any]:
+    """One host, reached by key, only if it proves a pinned host key. Pure."""
+    options = {
+        "HostKeyAlias": HOST_ALIAS,
+        "UserKnownHostsFile": str(known_hosts),
+        "GlobalKnownHostsFile": "/dev/null",
+        "StrictHostKeyChecking": "yes",
+        "IdentitiesOnly": "yes",
+        "IdentityAgent": "none",
+        "BatchMode": "yes",
+    }
+    host = {
+        "ansible_host": endpoint.address,
+        "ansible_port": endpoint.port,
+        "ansible_user": endpoint.user,
+        "ansible_ssh_private_key_file": str(private_key),
+        "ansible_ssh_common_args": " ".join(f"-o {name}={value}" for name, value in options.items()),
+    }
+    return {"all": {"hosts": {HOST_ALIAS: host}}}
+
+
+def known_hosts_of(host_keys: Sequence[str]) -> str:
+    """The pinned keys in OpenSSH's format. Pure."""
+    return "".join(f"{HOST_ALIAS} {key}\n" for key in host_keys)
+
+
+def environment_of(directory: Path) -> dict[str, str]:
+    """All that Ansible sees of the environment: our own ansible-playbook first, nothing of the user's configuration."""
+    return {
+        "ANSIBLE_CONFIG": str(DIRECTORY / "ansible.cfg"),
+        "ANSIBLE_HOME": str(directory / "home"),
+        "ANSIBLE_LOCAL_TEMP": str(directory / "tmp"),
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(directory / "cp"),
+        "HOME": str(directory),
+        "LC_ALL": "C.UTF-8",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '/usr/bin:/bin')}",
+    }
+
+
+@contextmanager
+def workspace(
+    endpoint: SshEndpoint, host_keys: Sequence[str], private_key: Path, variables: Mapping[str, Any]
+) -> Iterator[Workspace]:
+    """Make the directory, mode 0700, with a short path (sockets have little room for one); remove it at the end."""
+    directory = Path(tempfile.mkdtemp(prefix="lzr-"))
+    space = Workspace(directory)
+    try:
+        for path, content in (
+            (space.known_hosts, known_hosts_of(host_keys)),
+            (space.inventory, json.dumps(inventory_of(endpoint, space.known_hosts, private_key))),
+            (space.variables, json.dumps(dict(variables))),
+        ):
+            path.write_text(content, encoding="utf-8")
+            path.chmod(0o600)
+        yield space
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
