@@ -5,6 +5,7 @@ import lazaret.incidents.model
 import lazaret.kernel.audit
 import lazaret.kernel.secrets
 import lazaret.operations.model
+import lazaret.servers.call_budget
 import lazaret.servers.model
 import lazaret.users.model  # noqa: F401 - importing registers the tables
 from lazaret.kernel.database import Base

@@ -60,6 +60,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_log")),
     )
     op.create_table(
+        "call_budgets",
+        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("tokens", sa.Double(), nullable=False),
+        sa.Column("refilled_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("blocked_until", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("account", name=op.f("pk_call_budgets")),
+    )
+    op.create_table(
         "secrets",
         sa.Column("id", sa.BigInteger(), nullable=False),
         sa.Column("owner", sa.Text(), nullable=False),
@@ -313,5 +321,6 @@ def downgrade() -> None:
     op.drop_index("ix_servers_provider_id", table_name="servers")
     op.drop_table("servers")
     op.drop_table("secrets")
+    op.drop_table("call_budgets")
     op.drop_table("audit_log")
     op.drop_table("api_tokens")
