@@ -32,6 +32,7 @@ from lazaret.operations.runner import Runner
 from lazaret.operations.store import live_operation
 from lazaret.provisioning.context import Limits, Parts
 from lazaret.provisioning.graph import ProvisioningWorkflow
+from lazaret.provisioning.requests import Desk
 from lazaret.servers.call_budget import PostgresCallBudget, Rate
 from lazaret.servers.configuration import ConfigurationRunner
 from lazaret.servers.inventory import Inventory
@@ -48,7 +49,11 @@ class Office:
     clock: Clock
     redactor: Redactor
     secrets: SecretStore
-    intents: Intents
+    desk: Desk
+
+    @property
+    def intents(self) -> Intents:
+        return self.desk.intents
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +78,21 @@ async def open_office(settings: Settings, *, redactor: Redactor) -> AsyncIterato
         db = await stack.enter_async_context(Database(conninfo))
         key = load_or_create_key(settings.lazaret_secret_key, settings.lazaret_data_dir)
         redactor.hide(key)
+        secrets = SecretStore(key, redactor)
         yield Office(
             settings=settings,
             conninfo=db.conninfo,
             db=db,
             clock=clock,
             redactor=redactor,
-            secrets=SecretStore(key, redactor),
-            intents=Intents(
-                Queue(db.conninfo),
-                managed_ids=settings.time4vps_managed_server_ids,
-                max_attempts=settings.provisioning_max_retries,
+            secrets=secrets,
+            desk=Desk(
+                Intents(
+                    Queue(db.conninfo),
+                    managed_ids=settings.time4vps_managed_server_ids,
+                    max_attempts=settings.provisioning_max_retries,
+                ),
+                secrets,
             ),
         )
 

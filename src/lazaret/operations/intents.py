@@ -54,7 +54,7 @@ class Intents:
 
     def __init__(self, queue: Queue, *, managed_ids: Collection[int], max_attempts: int) -> None:
         self._queue = queue
-        self._managed_ids = managed_ids
+        self.managed_ids = managed_ids
         self._max_attempts = max_attempts
 
     async def provision(self, session: AsyncSession, handle: str, intent: Intent, *, at: datetime) -> Operation:
@@ -121,7 +121,7 @@ class Intents:
         server = await servers.get_server(session, handle, for_update=True)
         holds = await servers.holds_on(session, handle, at=at)
         require_touchable(
-            servers.target_of(server), managed_ids=self._managed_ids, holds=[hold.reason for hold in holds]
+            servers.target_of(server), managed_ids=self.managed_ids, holds=[hold.reason for hold in holds]
         )
         live = await store.live_operation(session, handle)
         if live is not None:

@@ -1,0 +1,1 @@
+"""The HTTP API: records intents and reads; it changes no machine."""

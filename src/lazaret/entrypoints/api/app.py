@@ -1,0 +1,54 @@
+"""The FastAPI application of one office: routes, errors, limits. It changes no machine."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request, Response
+
+from lazaret import __version__
+from lazaret.entrypoints.api import events, health, incidents, operations, servers, tokens, users
+from lazaret.entrypoints.api.problems import add_problem_handlers, problem
+from lazaret.entrypoints.assembly import Office
+
+LARGEST_BODY = 1024 * 1024
+"""Bytes; nothing that is sent here needs more."""
+
+
+def create_app(office: Office) -> FastAPI:
+    """The application; its lifespan keeps the one connection that listens for signals."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        bell: events.Bell = app.state.bell
+        listener = asyncio.create_task(bell.run(office.conninfo))
+        try:
+            yield
+        finally:
+            bell.close()
+            listener.cancel()
+            await asyncio.gather(listener, return_exceptions=True)
+
+    app = FastAPI(
+        title="Lazaret",
+        version=__version__,
+        summary="Keeps a fleet of rented VPS set up, watched and healed.",
+        lifespan=lifespan,
+    )
+    app.state.office = office
+    app.state.bell = events.Bell()
+    add_problem_handlers(app, office.redactor)
+    app.middleware("http")(_refuse_large_bodies)
+    for module in (users, servers, incidents, operations, tokens, events, health):
+        app.include_router(module.router)
+    return app
+
+
+async def _refuse_large_bodies(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    """A body must say its length, and be of one that anything here can need."""
+    length = request.headers.get("content-length", "0")
+    if request.headers.get("transfer-encoding") or not length.isdigit():
+        return problem(411, "length_required", "The body's length is missing.", hint="Send Content-Length.")
+    if int(length) > LARGEST_BODY:
+        return problem(413, "body_too_large", f"The body is larger than {LARGEST_BODY} bytes.")
+    return await call_next(request)

@@ -1,0 +1,81 @@
+"""Errors as RFC 9457 problem details: every answer that is not a success says what is wrong and what to do."""
+
+import uuid
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from lazaret.kernel.errors import Category, LazaretError
+from lazaret.kernel.logging import get_logger
+from lazaret.kernel.secrets import Redactor
+
+logger = get_logger(__name__)
+
+STATUS = {
+    Category.INVALID: HTTPStatus.UNPROCESSABLE_ENTITY,
+    Category.NOT_FOUND: HTTPStatus.NOT_FOUND,
+    Category.CONFLICT: HTTPStatus.CONFLICT,
+    Category.UNAUTHENTICATED: HTTPStatus.UNAUTHORIZED,
+    Category.FORBIDDEN: HTTPStatus.FORBIDDEN,
+    Category.LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
+    Category.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    Category.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+
+def problem(status: int, code: str, detail: str, *, hint: str = "", **more: Any) -> JSONResponse:
+    """One problem; `code` is stable, `detail` and `hint` are for people."""
+    body = {
+        "type": f"urn:lazaret:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": int(status),
+        "code": code,
+        "detail": detail,
+        "hint": hint,
+        **more,
+    }
+    headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
+    return JSONResponse(body, status_code=status, headers=headers, media_type="application/problem+json")
+
+
+def add_problem_handlers(app: FastAPI, redactor: Redactor) -> None:
+    """Turn every exception of `app` into a problem; the unforeseen ones are logged under an id that the answer names."""
+
+    @app.exception_handler(LazaretError)
+    async def known(_: Request, error: LazaretError) -> JSONResponse:
+        details = {"details": error.details} if error.details else {}
+        message, hint = redactor.clean(error.message), redactor.clean(error.hint)
+        return problem(STATUS[error.category], error.code, message, hint=hint, **details)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        errors = [{"where": [str(part) for part in one["loc"]], "message": one["msg"]} for one in error.errors()]
+        detail = "; ".join(f"{'.'.join(one['where'])}: {one['message']}" for one in errors[:5])
+        return problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "invalid_input",
+            detail,
+            hint="See /openapi.json for what is accepted.",
+            errors=errors,
+        )
+
+    @app.exception_handler(HTTPException)
+    async def http(_: Request, error: HTTPException) -> JSONResponse:
+        code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+        return problem(error.status_code, code, str(error.detail))
+
+    @app.exception_handler(Exception)
+    async def unforeseen(request: Request, error: Exception) -> JSONResponse:
+        reference = uuid.uuid4().hex[:12]
+        logger.error("api.failed", reference=reference, path=request.url.path, exc_info=error)
+        return problem(
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            "internal_error",
+            "Something went wrong on our side.",
+            hint=f"The log has the details under {reference}.",
+            reference=reference,
+        )

@@ -1,0 +1,61 @@
+"""What the API takes and gives: shared pieces of requests and answers."""
+
+from typing import Annotated, Generic, TypeVar
+
+from fastapi import Depends, Path, Query
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+
+INT64_MAX = 2**63 - 1
+
+
+def _without_nul(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("must not contain NUL characters")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_without_nul)]
+ShortText = Annotated[str, StringConstraints(max_length=200, strip_whitespace=True), AfterValidator(_without_nul)]
+LongText = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_without_nul)]
+Id = Annotated[int, Path(ge=1, le=INT64_MAX)]
+Handle = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="For example `vps-267179`.")]
+
+
+class Request(BaseModel):
+    """A body; unknown fields are errors, because a misspelt one must not silently do nothing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Answer(BaseModel):
+    """An answer made from a row."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Window(BaseModel):
+    """Which part of a list."""
+
+    limit: int
+    offset: int
+
+
+def _window(
+    limit: Annotated[int, Query(ge=1, le=500)] = 100, offset: Annotated[int, Query(ge=0, le=INT64_MAX)] = 0
+) -> Window:
+    return Window(limit=limit, offset=offset)
+
+
+WindowDep = Annotated[Window, Depends(_window)]
+
+Item = TypeVar("Item")
+
+
+class Page(BaseModel, Generic[Item]):
+    """One page of a list."""
+
+    items: list[Item]
+    total: int
+    """How many there are in all."""
+    limit: int
+    offset: int

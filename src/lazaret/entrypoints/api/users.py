@@ -1,0 +1,69 @@
+"""Routes of people: `/users/`."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response, status
+from pydantic import Field
+
+from lazaret.entrypoints.api.security import OfficeDep, Operator, Viewer
+from lazaret.entrypoints.api.shapes import INT64_MAX, Answer, Page, Request, ShortText, WindowDep
+from lazaret.kernel.errors import Forbidden
+from lazaret.users import store
+from lazaret.users.model import Role
+
+router = APIRouter(prefix="/users", tags=["users"])
+
+TelegramId = Annotated[int, Field(ge=1, le=INT64_MAX)]
+
+
+class UserAnswer(Answer):
+    """A person known by Telegram."""
+
+    id: int
+    telegram_id: int
+    username: str | None
+    first_name: str | None
+    last_name: str | None
+    is_admin: bool
+    created_at: datetime
+    last_seen: datetime
+
+
+class UserRequest(Request):
+    """Create or update by `telegram_id`. `is_admin` is left as it is when not given."""
+
+    telegram_id: TelegramId
+    username: ShortText | None = None
+    first_name: ShortText | None = None
+    last_name: ShortText | None = None
+    is_admin: bool | None = None
+
+
+@router.post("/", status_code=status.HTTP_201_CREATED, responses={200: {"model": UserAnswer}})
+async def create_or_update_user(
+    body: UserRequest, caller: Operator, office: OfficeDep, response: Response
+) -> UserAnswer:
+    """Create a user, or update the one with this Telegram id."""
+    if body.is_admin is not None and not caller.role.includes(Role.ADMIN):
+        raise Forbidden("Only an admin token may say who is an administrator.", hint="Leave is_admin out.")
+    async with office.db.transaction() as session:
+        user, is_new = await store.upsert_user(session, **body.model_dump(), at=office.clock.now())
+    response.status_code = status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
+    return UserAnswer.model_validate(user)
+
+
+@router.get("/")
+async def list_users(_: Viewer, office: OfficeDep, window: WindowDep) -> Page[UserAnswer]:
+    """All users, oldest first."""
+    async with office.db.transaction() as session:
+        users, total = await store.list_users(session, limit=window.limit, offset=window.offset)
+    items = [UserAnswer.model_validate(user) for user in users]
+    return Page(items=items, total=total, limit=window.limit, offset=window.offset)
+
+
+@router.get("/{telegram_id}")
+async def get_user(telegram_id: Annotated[int, Path(ge=1, le=INT64_MAX)], _: Viewer, office: OfficeDep) -> UserAnswer:
+    """The user with this Telegram id."""
+    async with office.db.transaction() as session:
+        return UserAnswer.model_validate(await store.get_user(session, telegram_id))

@@ -1,0 +1,122 @@
+"""What people ask of provisioning, the same for the API and the command line. Records intents; touches no machine."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import SecretStr
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from lazaret.kernel import audit
+from lazaret.kernel.errors import InvalidInput
+from lazaret.kernel.secrets import SecretStore
+from lazaret.operations.intents import Intent, Intents
+from lazaret.operations.model import Operation, OperationKind, OperationStatus
+from lazaret.operations.store import live_operation
+from lazaret.provisioning.context import ROOT_PASSWORD, secret_owner
+from lazaret.servers import store as servers
+from lazaret.servers.guard import require_touchable
+from lazaret.servers.model import Server
+from lazaret.servers.status import Party, ServerStatus, StatusEvent
+
+LONGEST_PASSWORD = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where requests are made."""
+
+    intents: Intents
+    secrets: SecretStore
+
+    async def provision(
+        self,
+        session: AsyncSession,
+        handle: str,
+        actor: audit.Actor,
+        *,
+        at: datetime,
+        reason: str = "",
+        root_password: SecretStr | None = None,
+        converge: bool = False,
+    ) -> Operation:
+        """Set the server up (again); data stays. A root password is stored first, and wakes an operation that waits for it.
+
+        `converge` runs the playbook even where the baseline holds.
+        """
+        if root_password is not None:
+            waiting = await self._take_password(session, handle, root_password, actor, at=at)
+            if waiting is not None:
+                return waiting
+        params = {"converge": True} if converge else {}
+        intent = Intent(OperationKind.PROVISION, actor, reason, params=params)
+        return await self.intents.provision(session, handle, intent, at=at)
+
+    async def rebuild(
+        self,
+        session: AsyncSession,
+        handle: str,
+        actor: audit.Actor,
+        *,
+        at: datetime,
+        reason: str = "",
+        reinstall: bool = True,
+        os_template: str | None = None,
+    ) -> Operation:
+        """Set the server up from the start; with `reinstall` on a fresh operating system: data goes."""
+        if os_template and not reinstall:
+            raise InvalidInput("An operating system was named, but none is to be installed.", hint="Drop one of both.")
+        params = {"reinstall": reinstall, "converge": True, **({"os_template": os_template} if os_template else {})}
+        intent = Intent(OperationKind.REBUILD, actor, reason, params=params)
+        return await self.intents.rebuild(session, handle, intent, at=at)
+
+    async def _take_password(
+        self, session: AsyncSession, handle: str, password: SecretStr, actor: audit.Actor, *, at: datetime
+    ) -> Operation | None:
+        """Store the password if the server may be touched; returns the operation that waited for it, if one did."""
+        value = password.get_secret_value()
+        if not value or len(value) > LONGEST_PASSWORD or any(ord(letter) < ord(" ") for letter in value):
+            raise InvalidInput(
+                f"A root password has 1 to {LONGEST_PASSWORD} printable characters.", hint="Give it on one line."
+            )
+        server = await servers.get_server(session, handle, for_update=True)
+        require_touchable(servers.target_of(server), managed_ids=self.intents.managed_ids)
+        await self.secrets.put(session, secret_owner(handle), ROOT_PASSWORD, password, at=at)
+        audit.record(session, actor, "secret.store", f"server:{handle}", at=at, kind=ROOT_PASSWORD)
+        live = await live_operation(session, handle)
+        if live is None or live.status != OperationStatus.WAITING or live.waiting_for != ROOT_PASSWORD:
+            return None
+        await self.intents.resume(session, live, actor, at=at, note=f"{actor} gave the root password")
+        return live
+
+
+async def start_maintenance(
+    session: AsyncSession, handle: str, actor: audit.Actor, *, at: datetime, reason: str = ""
+) -> Server:
+    """Take a server out of automatic care."""
+    return await _change(session, handle, StatusEvent.MAINTENANCE_STARTED, actor, at=at, reason=reason)
+
+
+async def end_maintenance(
+    session: AsyncSession, handle: str, actor: audit.Actor, *, at: datetime, reason: str = ""
+) -> Server:
+    """Give a server back to automatic care, as what it is."""
+    server = await servers.get_server(session, handle, for_update=True)
+    event = StatusEvent.RELEASED if server.provisioned_at else StatusEvent.RELEASED_UNSET
+    if server.status == ServerStatus.FORCE_REBUILD:
+        event = StatusEvent.MAINTENANCE_STARTED  # not legal: the rebuild is cancelled by its operation, not by a status
+    return await _change(session, handle, event, actor, at=at, reason=reason)
+
+
+async def decommission(
+    session: AsyncSession, handle: str, actor: audit.Actor, *, at: datetime, reason: str = ""
+) -> Server:
+    """Take a server out of service for good."""
+    return await _change(session, handle, StatusEvent.RETIRED, actor, at=at, reason=reason)
+
+
+async def _change(
+    session: AsyncSession, handle: str, event: StatusEvent, actor: audit.Actor, *, at: datetime, reason: str
+) -> Server:
+    server = await servers.get_server(session, handle, for_update=True)
+    servers.change_status(session, server, event, Party.OPERATOR, actor=actor, at=at, reason=reason or f"by {actor}")
+    return server
