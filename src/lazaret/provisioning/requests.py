@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.kernel import audit
-from lazaret.kernel.errors import InvalidInput
+from lazaret.kernel.errors import Conflict, InvalidInput
 from lazaret.kernel.secrets import SecretStore
 from lazaret.operations.intents import Intent, Intents
 from lazaret.operations.model import Operation, OperationKind, OperationStatus
@@ -39,7 +39,7 @@ class Desk:
         root_password: SecretStr | None = None,
         converge: bool = False,
     ) -> Operation:
-        """Set the server up (again); data stays. A root password is stored first, and wakes an operation that waits for it.
+        """Set the server up (again); data stays. A root password is stored first and wakes whoever waits for it.
 
         `converge` runs the playbook even where the baseline holds.
         """
@@ -101,9 +101,9 @@ async def end_maintenance(
 ) -> Server:
     """Give a server back to automatic care, as what it is."""
     server = await servers.get_server(session, handle, for_update=True)
+    if server.status != ServerStatus.MAINTENANCE:
+        raise Conflict(f"{handle} is {server.status}, not in maintenance.", hint="`ready` is earned by an operation.")
     event = StatusEvent.RELEASED if server.provisioned_at else StatusEvent.RELEASED_UNSET
-    if server.status == ServerStatus.FORCE_REBUILD:
-        event = StatusEvent.MAINTENANCE_STARTED  # not legal: the rebuild is cancelled by its operation, not by a status
     return await _change(session, handle, event, actor, at=at, reason=reason)
 
 

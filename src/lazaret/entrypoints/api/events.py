@@ -46,10 +46,9 @@ class Bell:
         self.closed = True
         self.ring()
 
-    async def wait(self, timeout_s: float) -> None:
-        """Return at the next ring, or after `timeout_s`."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), timeout_s)
+    def next_ring(self) -> asyncio.Event:
+        """Set at the next ring. Taken before reading, so that nothing written meanwhile is slept through."""
+        return self._changed
 
 
 @router.get("/api/events", response_class=StreamingResponse)
@@ -72,6 +71,7 @@ async def stream_events(
 async def _stream(office: OfficeDep, bell: Bell, after: int, operation_id: int | None) -> AsyncIterator[str]:
     yield ": connected\n\n"
     while not bell.closed:
+        ring = bell.next_ring()
         async with office.db.transaction() as session:
             rows = await events_after(session, after, operation_id=operation_id)
         for row in rows:
@@ -79,5 +79,6 @@ async def _stream(office: OfficeDep, bell: Bell, after: int, operation_id: int |
             data = EventAnswer.model_validate(row).model_dump(mode="json")
             yield f"id: {row.id}\nevent: {row.kind}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
         if not rows:
-            await bell.wait(KEEPALIVE_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(ring.wait(), KEEPALIVE_S)
             yield ": alive\n\n"

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 
 from lazaret.kernel.errors import Category, LazaretError
@@ -43,7 +44,7 @@ def problem(status: int, code: str, detail: str, *, hint: str = "", **more: Any)
 
 
 def add_problem_handlers(app: FastAPI, redactor: Redactor) -> None:
-    """Turn every exception of `app` into a problem; the unforeseen ones are logged under an id that the answer names."""
+    """Turn every exception of `app` into a problem; the unforeseen are logged under an id that the answer names."""
 
     @app.exception_handler(LazaretError)
     async def known(_: Request, error: LazaretError) -> JSONResponse:
@@ -58,9 +59,18 @@ def add_problem_handlers(app: FastAPI, redactor: Redactor) -> None:
         return problem(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "invalid_input",
-            detail,
+            redactor.clean(detail),
             hint="See /openapi.json for what is accepted.",
             errors=errors,
+        )
+
+    @app.exception_handler(DataError)
+    async def unstorable(_: Request, __: DataError) -> JSONResponse:
+        return problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "invalid_input",
+            "The body holds a value that cannot be stored.",
+            hint="Leave out NUL characters and numbers beyond 64 bits.",
         )
 
     @app.exception_handler(HTTPException)

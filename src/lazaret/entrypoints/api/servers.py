@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import Field, SecretStr
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.entrypoints.api.incidents import IncidentAnswer, incident_page
 from lazaret.entrypoints.api.operations import OperationAnswer, operation_page
@@ -134,7 +135,7 @@ async def change_server(handle: Handle, body: ServerChange, caller: Operator, of
     now = office.clock.now()
     async with office.db.transaction() as session:
         if body.status is not None:
-            await _change_status(session, handle, body, actor_of(caller), office, now)
+            await _change_status(session, handle, body, actor_of(caller), office)
         server = await store.get_server(session, handle, for_update=True)
         if body.notes is not None:
             server.notes = body.notes
@@ -145,8 +146,9 @@ async def change_server(handle: Handle, body: ServerChange, caller: Operator, of
 
 
 async def _change_status(
-    session: Any, handle: str, body: ServerChange, actor: Actor, office: OfficeDep, now: datetime
+    session: AsyncSession, handle: str, body: ServerChange, actor: Actor, office: OfficeDep
 ) -> None:
+    now = office.clock.now()
     match body.status:
         case WantedStatus.FORCE_REBUILD:
             reinstall = body.reinstall is not False
