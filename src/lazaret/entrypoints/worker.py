@@ -2,7 +2,8 @@
 
 import asyncio
 
-from lazaret.entrypoints.assembly import Office, Workshop, open_workshop
+from lazaret.entrypoints.office import Office
+from lazaret.entrypoints.workshop import Workshop, open_workshop
 from lazaret.kernel.leadership import try_lead
 from lazaret.kernel.logging import get_logger
 from lazaret.kernel.loops import every, restarting

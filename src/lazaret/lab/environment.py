@@ -24,6 +24,8 @@ def lab_environment(
         "TIME4VPS_MANAGED_SERVER_IDS": ",".join(map(str, server_ids)),
         "PASSWORD_RESET_POLL_INTERVAL": f"{max(0.1, 5 * time_scale):g}",
         "DEFAULT_OS_TEMPLATE": os_template,
+        "LAZARET_PROVIDER_CALLS_PER_MINUTE": "6000",
+        "SERVER_SYNC_INTERVAL": "2",
     }
     if ssh_port != 22:
         variables["LAZARET_SSH_PORT"] = str(ssh_port)

@@ -6,7 +6,6 @@ from pathlib import Path
 import psycopg
 from alembic import command
 from alembic.config import Config
-from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from sqlalchemy import make_url
 
 UPGRADE_LOCK = 0x4C5A52
@@ -15,6 +14,8 @@ UPGRADE_LOCK = 0x4C5A52
 
 async def upgrade(conninfo: str, revision: str = "head") -> None:
     """Bring the database at `conninfo` to `revision`; nothing happens when it is there already."""
+    from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver  # noqa: PLC0415 - heavy, and seldom needed
+
     async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
         await connection.execute("select pg_advisory_lock(%s)", [UPGRADE_LOCK])
         await asyncio.to_thread(command.upgrade, alembic_config(conninfo), revision)

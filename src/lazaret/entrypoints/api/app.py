@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request, Response
 from lazaret import __version__
 from lazaret.entrypoints.api import events, health, incidents, operations, servers, tokens, users
 from lazaret.entrypoints.api.problems import add_problem_handlers, problem
-from lazaret.entrypoints.assembly import Office
+from lazaret.entrypoints.office import Office
 
 LARGEST_BODY = 1024 * 1024
 """Bytes; nothing that is sent here needs more."""

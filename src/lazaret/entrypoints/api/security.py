@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import SecretStr
 
-from lazaret.entrypoints.assembly import Office
+from lazaret.entrypoints.office import Office
 from lazaret.kernel.audit import Actor, Channel
 from lazaret.kernel.errors import Forbidden, Unauthenticated
 from lazaret.users.model import Role

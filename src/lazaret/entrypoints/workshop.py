@@ -1,59 +1,35 @@
-"""Puts the parts together from the settings. Every entry point starts here, and nothing else knows all rooms."""
+"""What a worker has besides its office: provider, SSH, Ansible, the graphs. The one place that knows all rooms."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from lazaret import migrations
 from lazaret.adapters.ansible import AnsibleRunner, baseline_version, load_variables
 from lazaret.adapters.ssh import AsyncSshAccess
 from lazaret.adapters.ssh.access_key import load_or_create_access_key
 from lazaret.adapters.time4vps import Time4VPSClient
 from lazaret.alerting.failure import tell_failure
+from lazaret.entrypoints.office import Office
 from lazaret.incidents.recorder import record_failure
 from lazaret.kernel import audit
-from lazaret.kernel.clock import Clock, SystemClock
-from lazaret.kernel.database import Database
-from lazaret.kernel.embedded_postgres import EmbeddedPostgres
-from lazaret.kernel.secrets import Redactor, SecretStore, load_or_create_key
 from lazaret.kernel.settings import Settings
-from lazaret.operations.intents import PRIORITY_ROUTINE, Intent, Intents
+from lazaret.operations.intents import PRIORITY_ROUTINE, Intent
 from lazaret.operations.model import OperationKind
 from lazaret.operations.queue import Queue
 from lazaret.operations.runner import Runner
 from lazaret.operations.store import live_operation
 from lazaret.provisioning.context import Limits, Parts
 from lazaret.provisioning.graph import ProvisioningWorkflow
-from lazaret.provisioning.requests import Desk
 from lazaret.servers.call_budget import PostgresCallBudget, Rate
 from lazaret.servers.configuration import ConfigurationRunner
 from lazaret.servers.inventory import Inventory
 from lazaret.servers.model import Server
-
-
-@dataclass(frozen=True, slots=True)
-class Office:
-    """What every process has: the database and what may be recorded there. It touches no machine."""
-
-    settings: Settings
-    conninfo: str
-    db: Database
-    clock: Clock
-    redactor: Redactor
-    secrets: SecretStore
-    desk: Desk
-
-    @property
-    def intents(self) -> Intents:
-        return self.desk.intents
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,47 +39,6 @@ class Workshop:
     office: Office
     queue: Queue
     inventory: Inventory | None
-
-
-@asynccontextmanager
-async def open_office(settings: Settings, *, redactor: Redactor) -> AsyncIterator[Office]:
-    """Start or join the database, bring its schema up to date, and open what needs no provider."""
-    clock = SystemClock()
-    for secret in (settings.time4vps_password, settings.telegram_bot_token, settings.lazaret_secret_key):
-        if secret is not None:
-            redactor.hide(secret)
-    async with AsyncExitStack() as stack:
-        conninfo = await _database_address(settings, stack)
-        await migrations.upgrade(conninfo)
-        db = await stack.enter_async_context(Database(conninfo))
-        key = load_or_create_key(settings.lazaret_secret_key, settings.lazaret_data_dir)
-        redactor.hide(key)
-        secrets = SecretStore(key, redactor)
-        yield Office(
-            settings=settings,
-            conninfo=db.conninfo,
-            db=db,
-            clock=clock,
-            redactor=redactor,
-            secrets=secrets,
-            desk=Desk(
-                Intents(
-                    Queue(db.conninfo),
-                    managed_ids=settings.time4vps_managed_server_ids,
-                    max_attempts=settings.provisioning_max_retries,
-                ),
-                secrets,
-            ),
-        )
-
-
-async def _database_address(settings: Settings, stack: AsyncExitStack) -> str:
-    if settings.database_url is not None:
-        return settings.database_url.get_secret_value()
-    embedded = EmbeddedPostgres(settings.lazaret_data_dir / "postgres")
-    conninfo = await asyncio.to_thread(embedded.start)
-    stack.push_async_callback(asyncio.to_thread, embedded.stop)
-    return conninfo
 
 
 @asynccontextmanager
@@ -213,8 +148,3 @@ def _inventory(office: Office, provider: Time4VPSClient) -> Inventory:
         on_admitted=provision,
         on_rebuild_due=rebuild,
     )
-
-
-def ensure_data_dir(path: Path) -> None:
-    """Make the data directory, for our eyes only but for the database's own user."""
-    path.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,56 @@
+"""Commands that run Lazaret: up, api, worker, demo, doctor. What they run is imported when they are called."""
+
+from typing import Annotated
+
+import typer
+
+from lazaret.entrypoints.cli.reading import AsJson
+from lazaret.entrypoints.cli.session import command, prepare
+
+
+@command
+async def up() -> None:
+    """Run API, worker and database in one process, until Ctrl-C."""
+    from lazaret.entrypoints.up import run_up  # noqa: PLC0415
+
+    await run_up(*prepare(), parts=frozenset({"api", "worker"}))
+
+
+@command
+async def api() -> None:
+    """Run the API alone."""
+    from lazaret.entrypoints.up import run_up  # noqa: PLC0415
+
+    await run_up(*prepare(), parts=frozenset({"api"}))
+
+
+@command
+async def worker() -> None:
+    """Run a worker alone; several may run at once."""
+    from lazaret.entrypoints.up import run_up  # noqa: PLC0415
+
+    await run_up(*prepare(), parts=frozenset({"worker"}))
+
+
+@command
+async def doctor(as_json: AsJson = False) -> None:
+    """Check the installation; each finding with its cure. Exit code 1 when something is broken."""
+    from lazaret.entrypoints.doctor import run_doctor  # noqa: PLC0415
+
+    if not await run_doctor(as_json=as_json):
+        raise typer.Exit(1)
+
+
+@command
+async def demo(
+    once: Annotated[bool, typer.Option("--once", help="End when all servers are ready, or one failed.")] = False,
+    hosts: Annotated[int, typer.Option(min=1, max=20, help="Number of servers.")] = 2,
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="Simulated hosts, even where real ones can be.")
+    ] = False,
+) -> None:
+    """Show new servers on their way to `ready`, in a cloud on this machine."""
+    from lazaret.entrypoints.demo import run_demo  # noqa: PLC0415
+
+    if not await run_demo(once=once, hosts=hosts, simulated=simulated):
+        raise typer.Exit(1)

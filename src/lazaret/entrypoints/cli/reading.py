@@ -1,0 +1,91 @@
+"""Reading commands: servers, incidents."""
+
+from typing import Annotated
+
+import typer
+
+from lazaret.entrypoints.cli.render import age, print_fields, print_json, print_table
+from lazaret.entrypoints.cli.session import command, office, rows_of
+from lazaret.incidents import store as incident_store
+from lazaret.incidents.model import OPEN, IncidentStatus
+from lazaret.operations.store import list_operations, live_operation
+from lazaret.servers import store
+from lazaret.servers.status import ServerStatus
+
+EVERYTHING = 1_000_000
+
+AsJson = Annotated[bool, typer.Option("--json", help="A list of objects, for programs.")]
+
+
+@command
+async def servers(
+    handle: Annotated[str, typer.Argument(help="One server in detail, for example vps-267179.")] = "",
+    status: Annotated[list[ServerStatus] | None, typer.Option(help="Only servers with this status.")] = None,
+    managed: Annotated[bool | None, typer.Option("--managed/--ghosts", help="Only these.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The fleet, or one server."""
+    async with office() as here, here.db.transaction() as session:
+        if handle:
+            rows = [await store.get_server(session, handle)]
+            live = await live_operation(session, handle)
+            past, _ = await list_operations(session, handle=handle, limit=5)
+        else:
+            rows, _ = await store.list_servers(session, statuses=status or [], is_managed=managed, limit=EVERYTHING)
+    if as_json:
+        print_json(rows_of(row) for row in rows)
+    elif handle:
+        print_fields(rows_of(rows[0]) | {"operation": f"{live.id}: {live.kind}, {live.status}" if live else ""})
+        if past:
+            typer.echo(f"\nLast operations: {', '.join(f'{one.id} ({one.kind}, {one.status})' for one in past)}")
+    else:
+        print_table(
+            ["HANDLE", "STATUS", "SINCE", "ADDRESS", "NAME", "CARE", "WHY"],
+            [
+                (
+                    row.handle,
+                    row.status,
+                    age(row.status_since),
+                    row.public_ip,
+                    row.label or row.host,
+                    "managed" if row.is_managed else "ghost",
+                    row.status_reason,
+                )
+                for row in rows
+            ],
+            empty="No servers yet. `lazaret doctor` says whether the provider account is set up.",
+        )
+
+
+@command
+async def incidents(
+    server: Annotated[str, typer.Option(help="Only of this server.")] = "",
+    active: Annotated[bool, typer.Option("--active", help="Only those that are not over.")] = False,
+    status: Annotated[list[IncidentStatus] | None, typer.Option(help="Only with this status.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What went wrong, newest first."""
+    async with office() as here, here.db.transaction() as session:
+        if server:
+            await store.get_server(session, server)
+        rows, _ = await incident_store.list_incidents(
+            session, handle=server, statuses=sorted(OPEN) if active else status or [], limit=EVERYTHING
+        )
+    if as_json:
+        print_json(rows_of(row) for row in rows)
+        return
+    print_table(
+        ["ID", "SERVER", "WHAT", "STATUS", "DETECTED", "WHY"],
+        [
+            (
+                row.id,
+                row.server_handle,
+                row.incident_type,
+                row.status,
+                age(row.detected_at),
+                row.details.get("error", ""),
+            )
+            for row in rows
+        ],
+        empty="No incidents.",
+    )

@@ -1,0 +1,67 @@
+"""Commands about tokens for the API."""
+
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from lazaret.entrypoints.cli.reading import AsJson
+from lazaret.entrypoints.cli.render import age, print_json, print_table
+from lazaret.entrypoints.cli.session import actor, command, office, rows_of
+from lazaret.kernel.errors import InvalidInput
+from lazaret.users import store
+from lazaret.users.model import Role
+
+app = typer.Typer(help="Tokens for the API.", no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.command()
+@command
+async def create(
+    name: Annotated[str, typer.Argument(help="Who or what will use it.")],
+    role: Annotated[Role, typer.Option(help="What it may do.")] = Role.VIEWER,
+    days: Annotated[int, typer.Option(min=0, max=3650, help="Days until it expires; 0 is never.")] = 0,
+) -> None:
+    """Make a token. Its text is shown this once."""
+    if not name.strip() or len(name) > 200 or "\x00" in name:
+        raise InvalidInput("A token's name has 1 to 200 characters.")
+    async with office() as here, here.db.transaction() as session:
+        now = here.clock.now()
+        expires_at = now + timedelta(days=days) if days else None
+        _, token = await store.create_token(session, name.strip(), role, actor(), at=now, expires_at=expires_at)
+    typer.echo(token.get_secret_value())
+
+
+@app.command(name="list")
+@command
+async def list_tokens(as_json: AsJson = False) -> None:
+    """Every token, without its text."""
+    async with office() as here, here.db.transaction() as session:
+        rows = await store.list_tokens(session)
+    if as_json:
+        print_json({k: v for k, v in rows_of(row).items() if k != "token_hash"} for row in rows)
+        return
+    print_table(
+        ["ID", "NAME", "ROLE", "MADE", "LAST USED", "STATE"],
+        [
+            (
+                row.id,
+                row.name,
+                row.role,
+                age(row.created_at),
+                age(row.last_used_at),
+                "revoked" if row.revoked_at else "valid",
+            )
+            for row in rows
+        ],
+        empty="No tokens yet: lazaret token create NAME --role admin",
+    )
+
+
+@app.command()
+@command
+async def revoke(token_id: Annotated[int, typer.Argument(min=1, max=2**63 - 1)]) -> None:
+    """From now on the token is refused."""
+    async with office() as here, here.db.transaction() as session:
+        await store.revoke_token(session, token_id, actor(), at=here.clock.now())
+    typer.echo(f"Token {token_id} is revoked.")

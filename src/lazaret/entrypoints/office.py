@@ -1,0 +1,105 @@
+"""What every process has: settings, database, and the desk where intents are recorded. It touches no machine."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from lazaret import migrations
+from lazaret.kernel.clock import Clock, SystemClock
+from lazaret.kernel.database import Database
+from lazaret.kernel.embedded_postgres import EmbeddedPostgres
+from lazaret.kernel.errors import Misconfigured, Unavailable
+from lazaret.kernel.secrets import Redactor, SecretStore, load_or_create_key
+from lazaret.kernel.settings import Settings
+from lazaret.operations.intents import Intents
+from lazaret.operations.queue import Queue
+from lazaret.provisioning.requests import Desk
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """What every process has: the database and what may be recorded there. It touches no machine."""
+
+    settings: Settings
+    conninfo: str
+    db: Database
+    clock: Clock
+    redactor: Redactor
+    secrets: SecretStore
+    desk: Desk
+
+    @property
+    def intents(self) -> Intents:
+        return self.desk.intents
+
+
+@asynccontextmanager
+async def open_office(settings: Settings, *, redactor: Redactor) -> AsyncIterator[Office]:
+    """Start or join the database, bring its schema up to date, and open what needs no provider."""
+    ensure_data_dir(settings.lazaret_data_dir)
+    clock = SystemClock()
+    for secret in (settings.time4vps_password, settings.telegram_bot_token, settings.lazaret_secret_key):
+        if secret is not None:
+            redactor.hide(secret)
+    async with AsyncExitStack() as stack:
+        conninfo = await _database_address(settings, stack)
+        await _bring_up_to_date(conninfo)
+        db = await stack.enter_async_context(Database(conninfo))
+        key = load_or_create_key(settings.lazaret_secret_key, settings.lazaret_data_dir)
+        redactor.hide(key)
+        secrets = SecretStore(key, redactor)
+        yield Office(
+            settings=settings,
+            conninfo=db.conninfo,
+            db=db,
+            clock=clock,
+            redactor=redactor,
+            secrets=secrets,
+            desk=Desk(
+                Intents(
+                    Queue(db.conninfo),
+                    managed_ids=settings.time4vps_managed_server_ids,
+                    max_attempts=settings.provisioning_max_retries,
+                ),
+                secrets,
+            ),
+        )
+
+
+async def _database_address(settings: Settings, stack: AsyncExitStack) -> str:
+    if settings.database_url is not None:
+        return settings.database_url.get_secret_value()
+    embedded = EmbeddedPostgres(settings.lazaret_data_dir / "postgres")
+    conninfo = await asyncio.to_thread(embedded.start)
+    stack.push_async_callback(asyncio.to_thread, embedded.stop)
+    return conninfo
+
+
+async def _bring_up_to_date(conninfo: str) -> None:
+    try:
+        if not await migrations.is_current(conninfo):
+            await migrations.upgrade(conninfo)
+    except psycopg.OperationalError as error:
+        raise Unavailable(
+            f"The database does not answer: {type(error).__name__}.",
+            hint="Check that PostgreSQL runs and that DATABASE_URL is right.",
+        ) from None
+
+
+def ensure_data_dir(path: Path) -> None:
+    """Make the data directory. Raises `Misconfigured` when it cannot be written."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".writable.{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise Misconfigured(
+            f"The data directory {path} cannot be written: {error.strerror}.",
+            hint="Set LAZARET_DATA_DIR to a directory of your own.",
+        ) from None
