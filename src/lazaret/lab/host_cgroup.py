@@ -14,6 +14,10 @@ _DEATH_WAIT_S = 20.0
 _POLL_S = 0.02
 
 
+_SHADOW = Path("/sys/fs/cgroup/systemd")
+"""Beside an older hierarchy systemd-nspawn makes a group of the same name in it, which never holds a process."""
+
+
 def cgroup_root(mounts: Path = Path("/proc/self/mounts")) -> Path | None:
     """Where the unified cgroup hierarchy is mounted: alone, or beside the older ones; None where it is not."""
     for line in mounts.read_text(encoding="utf-8").splitlines():
@@ -47,7 +51,9 @@ class HostCgroup:
     async def end(self) -> None:
         """Kill all that runs in it and below, wait until it is gone, and remove the group. Idempotent."""
         await _end(self.path)
-        _remove_if_empty(*reversed(self._above[1:]))
+        shadow = _SHADOW / self.path.relative_to(self._above[0])
+        _remove_groups(shadow)
+        _remove_if_empty(*reversed(self._above[1:]), shadow.parent, shadow.parent.parent)
 
 
 async def end_all_hosts(tag: str) -> None:
@@ -55,25 +61,34 @@ async def end_all_hosts(tag: str) -> None:
     root = cgroup_root()
     if root is not None:
         await _end(root / _TREE / tag)
-        _remove_if_empty(root / _TREE)
+        _remove_groups(_SHADOW / _TREE / tag)
+        _remove_if_empty(root / _TREE, _SHADOW / _TREE)
 
 
 async def _end(group: Path) -> None:
     if not group.is_dir():  # noqa: ASYNC240 - the kernel answers, not a disk
         return
-    (group / "cgroup.kill").write_text("1", encoding="ascii")
+    with suppress(FileNotFoundError):
+        (group / "cgroup.kill").write_text("1", encoding="ascii")
     deadline_s = time.monotonic() + _DEATH_WAIT_S
     while _is_populated(group):
         if time.monotonic() > deadline_s:
             raise Unavailable(f"Processes in {group} do not die.")
         await asyncio.sleep(_POLL_S)
+    _remove_groups(group)
+
+
+def _remove_groups(group: Path) -> None:
     for path, _, _ in os.walk(group, topdown=False):
         with suppress(FileNotFoundError):
             os.rmdir(path)  # noqa: PTH106 - os.walk gives text
 
 
 def _is_populated(group: Path) -> bool:
-    return "populated 1" in (group / "cgroup.events").read_text(encoding="ascii")
+    try:
+        return "populated 1" in (group / "cgroup.events").read_text(encoding="ascii")
+    except OSError:  # ended by somebody else meanwhile
+        return False
 
 
 def _remove_if_empty(*groups: Path) -> None:

@@ -95,8 +95,7 @@ class LabNetwork:
             self._subnet = await self._existing_subnet()
             if self._subnet is None:
                 self._subnet = choose_subnet(self._tag, await _networks_in_use())
-                await run("ip", "link", "add", self.bridge, "type", "bridge", "stp_state", "0", "forward_delay", "0")
-                await run("ip", "address", "add", f"{self.gateway}/24", "dev", self.bridge)
+                await self._make_bridge()
             await run("ip", "link", "set", self.bridge, "up")
 
     async def add_host(self, handle_id: int, number: int | None = None) -> HostLink:
@@ -109,8 +108,7 @@ class LabNetwork:
     def link(self, number: int) -> HostLink:
         """The names that belong to an address."""
         address = self.subnet.network_address + number
-        mac = "02:" + ":".join(f"{octet:02x}" for octet in (0x4C, *address.packed))
-        return HostLink(str(address), f"lazaret-{self._tag}-{number}", f"lz{self._tag}h{number}", mac)
+        return HostLink(str(address), f"lazaret-{self._tag}-{number}", f"lz{self._tag}h{number}", _mac_of(address))
 
     def number_of(self, link: HostLink) -> int:
         """The last number of the host's address, which is what a later process has to know."""
@@ -169,6 +167,15 @@ class LabNetwork:
         self._numbers.clear()
         self._subnet = None
 
+    async def _make_bridge(self) -> None:
+        """With a MAC of its own: one that follows the ports makes the kernel forget its neighbours at each change."""
+        own = _mac_of(IPv4Address(self.gateway))
+        await run(
+            *("ip", "link", "add", self.bridge, "address", own),
+            *("type", "bridge", "stp_state", "0", "forward_delay", "0"),
+        )
+        await run("ip", "address", "add", f"{self.gateway}/24", "dev", self.bridge)
+
     async def _existing_subnet(self) -> IPv4Network | None:
         try:
             found = json.loads(await run("ip", "-j", "-4", "address", "show", "dev", self.bridge))
@@ -179,6 +186,11 @@ class LabNetwork:
                 return ipaddress.ip_network(f"{address['local']}/24", strict=False)  # type: ignore[return-value]
         await run("ip", "link", "delete", self.bridge)  # left half made
         return None
+
+
+def _mac_of(address: IPv4Address) -> str:
+    """Locally administered, told by the address."""
+    return "02:4c:" + address.packed.hex(":")
 
 
 def _namespaces(prefix: str) -> list[str]:

@@ -1,7 +1,7 @@
-"""A real host: Debian in a directory, booted with its own systemd by systemd-nspawn.
+"""A real host: Debian on a disk image, booted with its own systemd by systemd-nspawn.
 
-Owns its disk and its processes, found again by a record on disk. Whoever is root on such a host could be root on this
-machine: it plays a server, it is no wall.
+Owns its life: on, off, and what follows when it ends by itself. A record on disk lets a later process find it.
+Whoever is root on such a host could be root on this machine: it plays a server, it is no wall.
 """
 
 import asyncio
@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import time
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -18,12 +17,13 @@ from pydantic import BaseModel, SecretStr
 
 from lazaret.kernel.errors import Conflict, Unavailable
 from lazaret.lab.commands import run
+from lazaret.lab.disk import HostDisk
 from lazaret.lab.host_cgroup import HostCgroup
 from lazaret.lab.network import HostLink, LabNetwork
 from lazaret.lab.package_cache import PackageCache
 from lazaret.lab.processes import ProcessIdentity, identify, is_alive
 from lazaret.lab.store import write_private
-from lazaret.lab.template import Templates, copy_tree, remove_tree, suite_of
+from lazaret.lab.template import Templates, remove_tree, suite_of
 
 SSH_PORT = 22
 _BOOT_WAIT_S = 20.0
@@ -36,18 +36,6 @@ _BOOT_ENVIRONMENT = {
     "UNIFIED_CGROUP_HIERARCHY": "1",
     "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",
 }
-
-# What is on a fresh disk and on no other. Root directory, host name, machine id as arguments; apt's sources on stdin.
-_PERSONALISE = """\
-set -eu
-cat > "$1/etc/apt/sources.list.d/debian.sources"
-echo "$2" > "$1/etc/hostname"
-printf '127.0.0.1 localhost\\n127.0.1.1 %s %s\\n' "$2" "${2%%.*}" > "$1/etc/hosts"
-echo "$3" > "$1/etc/machine-id"
-exec chroot "$1" ssh-keygen -q -A
-"""
-
-_INSTALL_KEY = "umask 077; mkdir -p /root/.ssh; cat >> /root/.ssh/authorized_keys"
 
 # Whatever filters is opened; address translation stays, for Docker's ports need it.
 _FLUSH_FIREWALL = """\
@@ -103,7 +91,8 @@ class NspawnHost:
         self.handle_id = record.handle_id
         self._record = record
         self._directory = directory
-        self._disk = directory / "disk"
+        self._disk = HostDisk(directory)
+        self._console = directory / "console.log"
         self._network = network
         self._packages = packages
         self._templates = templates
@@ -112,7 +101,8 @@ class NspawnHost:
         self._cgroup = HostCgroup(tag, record.number)
         self._unwatch: Callable[[], None] = lambda: None
         self._child: subprocess.Popen[bytes] | None = None
-        self._leaving: asyncio.Task[None] | None = None
+        self._power = asyncio.Lock()
+        self._follow_up: asyncio.Task[None] | None = None
         self.address = self._link.address
 
     @property
@@ -123,60 +113,40 @@ class NspawnHost:
     @property
     def has_disk(self) -> bool:
         """Whether it was ever created."""
-        return self._disk.is_dir()
+        return self._disk.exists
 
     async def create(self, *, os: str, hostname: str, root_password: SecretStr) -> None:
         """(Re)make the disk from the template `os`, with host keys and a machine id of its own. Off afterwards."""
         suite = suite_of(os)
         template = await self._templates.get(suite, f"{self._packages.url}/debian")
-        await self.power_off()
-        await remove_tree(self._disk)
-        unfinished = self._directory / "disk.unfinished"
-        await remove_tree(unfinished)
-        await copy_tree(template, unfinished)
-        sources = self._packages.guest_sources(suite)
-        await run(*("sh", "-c", _PERSONALISE, "sh", str(unfinished), hostname, uuid.uuid4().hex), stdin=sources)
-        await _set_root_password(unfinished, root_password)
-        unfinished.rename(self._disk)
+        async with self._power:
+            await self._off()
+            sources = self._packages.guest_sources(suite)
+            await self._disk.make(template, hostname=hostname, sources=sources, root_password=root_password)
 
     async def power_on(self) -> None:
         """Boot; returns when its init runs. Nothing happens when it is on. Raises `Conflict` without a disk."""
-        if self.is_on:
-            return
-        if not self.has_disk:
-            raise Conflict("The host has no disk; create it first.")
-        await self._cgroup.end()
-        self._cgroup.make()
-        await self._network.plug_in(self._link)
-        self._start()
-        await self._wait_for_init()
-        self.pull_cable_at_exit()
+        async with self._power:
+            await self._on()
 
     async def power_off(self) -> None:
         """Kill its init, and with it everything inside, like pulling the plug. Idempotent."""
-        self._unwatch()
-        init = self._init_pid()
-        if init is not None:
-            with suppress(ProcessLookupError):
-                os.kill(init, signal.SIGKILL)
-            await self._wait_for_nspawn()
-        await self._cgroup.end()
-        await self._network.pull_out(self._link)
-        if self._record.process is not None:
-            self._remember(None)
+        async with self._power:
+            await self._off()
 
     async def reboot(self) -> None:
         """Hard reset: off, then on; disk and password stay."""
-        await self.power_off()
-        await self.power_on()
+        async with self._power:
+            await self._off()
+            await self._on()
 
     async def set_root_password(self, password: SecretStr) -> None:
-        """Works on a running and on a stopped host: the disk is the same."""
-        await _set_root_password(self._disk, password)
+        """Works on a running and on a stopped host."""
+        await self._disk.set_root_password(password)
 
     async def install_root_key(self, public_key: str) -> None:
         """Let this key log in as root."""
-        await run("chroot", str(self._disk), "sh", "-c", _INSTALL_KEY, stdin=f"{public_key.strip()}\n")
+        await self._disk.install_root_key(public_key)
 
     async def flush_firewall(self) -> None:
         """Drop the packet filter rules inside, for IPv4 and IPv6; address translation stays. Running host only."""
@@ -200,14 +170,41 @@ class NspawnHost:
 
     async def destroy(self) -> None:
         """Off, disk and namespace gone. Idempotent."""
-        await self.power_off()
-        await self._network.remove(self.handle_id)
-        await remove_tree(self._directory)
+        async with self._power:
+            await self._off()
+            await self._network.remove(self.handle_id)
+            await self._disk.remove()
+            await remove_tree(self._directory)
+
+    async def _on(self) -> None:
+        if self.is_on:
+            return
+        await self._disk.attach()
+        await self._cgroup.end()
+        self._cgroup.make()
+        await self._network.plug_in(self._link)
+        self._start()
+        await self._wait_for_init()
+        self.watch_exit()
+
+    async def _off(self) -> None:
+        self._unwatch()
+        init = self._init_pid()
+        if init is not None:
+            with suppress(ProcessLookupError):
+                os.kill(init, signal.SIGKILL)
+            await self._wait_for_nspawn()
+        await self._cgroup.end()
+        await self._network.pull_out(self._link)
+        if self._child is not None:
+            self._child.poll()  # takes its remains away
+        if self._record.process is not None:
+            self._remember(None)
 
     def _start(self) -> None:
         """Of its own session, so that it outlives the terminal and this process."""
-        command = boot_command(root=self._disk, machine=self._machine, link=self._link, cgroup=self._cgroup.path)
-        with (self._directory / "console.log").open("wb") as console:
+        command = boot_command(root=self._disk.root, machine=self._machine, link=self._link, cgroup=self._cgroup.path)
+        with self._console.open("wb") as console:
             self._child = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -226,9 +223,8 @@ class NspawnHost:
             if not self.is_on:
                 break
             await asyncio.sleep(_POLL_S)
-        console = self._directory / "console.log"
-        said = console.read_text(encoding="utf-8", errors="replace").strip()[-300:]
-        await self.power_off()
+        said = self._console_tail()
+        await self._off()
         raise Unavailable(f"Host {self.handle_id} does not boot: {said}")
 
     async def _wait_for_nspawn(self) -> None:
@@ -250,8 +246,8 @@ class NspawnHost:
                     return child
         return None
 
-    def pull_cable_at_exit(self) -> None:
-        """A host that powers itself off falls silent, too; else its namespace would go on answering "refused"."""
+    def watch_exit(self) -> None:
+        """See to it that a host that ends its life by itself is followed up, also one that another process booted."""
         process = self._record.process
         if process is None or not is_alive(process):
             return
@@ -265,18 +261,26 @@ class NspawnHost:
 
         def gone() -> None:
             unwatch()
-            if self._child is not None:
-                self._child.poll()
-            self._leaving = loop.create_task(self._network.pull_out(self._link))
+            self._follow_up = loop.create_task(self._after_exit(process), name=f"exit of {self._machine}")
 
         loop.add_reader(handle, gone)
         self._unwatch = unwatch
 
+    async def _after_exit(self, process: ProcessIdentity) -> None:
+        """A host that powers itself off falls silent: its namespace would go on answering "refused". One that
+        reboots itself is booted again: systemd-nspawn leaves that to whoever started it."""
+        async with self._power:
+            if self._record.process != process:
+                return
+            reboots = "is being rebooted" in self._console_tail()
+            await self._off()
+            if reboots:
+                await self._on()
+
+    def _console_tail(self) -> str:
+        """The last that host and systemd-nspawn said."""
+        return self._console.read_text(encoding="utf-8", errors="replace").strip()[-300:]
+
     def _remember(self, process: ProcessIdentity | None) -> None:
         self._record.process = process
         write_private(self._directory / "host.json", self._record.model_dump_json())
-
-
-async def _set_root_password(disk: Path, password: SecretStr) -> None:
-    """By the host's own program; the password goes through a pipe."""
-    await run("chroot", str(disk), "chpasswd", stdin=f"root:{password.get_secret_value()}\n")

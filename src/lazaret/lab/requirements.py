@@ -15,6 +15,8 @@ _PROGRAMS = {
     "ip": "iproute2",
     "nginx": "nginx-light",
     "nsenter": "util-linux",
+    "mount": "mount",
+    "mke2fs": "e2fsprogs",
 }
 """Program, and the Debian package that brings it."""
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -49,6 +51,8 @@ def _missing_of_the_kernel() -> list[str]:
     root = cgroup_root()
     if root is None or not os.access(root, os.W_OK):
         found.append("no unified cgroup hierarchy (cgroup2) is mounted and writable")
+    if not os.access("/dev/loop-control", os.W_OK):
+        found.append("loop devices are missing, on which the hosts' disks are mounted")
     if not _may(_NET_ADMIN) or not _may(_SYS_ADMIN):
         found.append("this root may not make network namespaces and mounts (a container without CAP_SYS_ADMIN?)")
     return found

@@ -1,0 +1,100 @@
+"""A real host's disk: an image file with a file system, mounted while the host exists. What is on it is set from here.
+
+One file, because copying thousands of small ones is slow on some file systems, and because a disk has a size.
+"""
+
+import uuid
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from lazaret.kernel.errors import Conflict
+from lazaret.lab.commands import CommandFailed, run
+
+_COPY_TIMEOUT_S = 300.0
+
+# What is on a fresh disk and on no other. Root directory, host name, machine id as arguments; apt's sources on stdin.
+_PERSONALISE = """\
+set -eu
+cat > "$1/etc/apt/sources.list.d/debian.sources"
+echo "$2" > "$1/etc/hostname"
+printf '127.0.0.1 localhost\\n127.0.1.1 %s %s\\n' "$2" "${2%%.*}" > "$1/etc/hosts"
+echo "$3" > "$1/etc/machine-id"
+exec chroot "$1" ssh-keygen -q -A
+"""
+
+_INSTALL_KEY = "umask 077; mkdir -p /root/.ssh; cat >> /root/.ssh/authorized_keys"
+
+
+class HostDisk:
+    """The disk of one host, in the host's own directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._image = directory / "disk.img"
+        self._unfinished = directory / "disk.img.unfinished"
+        self.root = directory / "disk"
+
+    @property
+    def exists(self) -> bool:
+        """Whether it was made, to the end."""
+        return self._image.exists()
+
+    async def make(self, template: Path, *, hostname: str, sources: str, root_password: SecretStr) -> None:
+        """A copy of the template with host keys and a machine id of its own. What was there before is gone."""
+        await self.remove()
+        copy = ("cp", "--reflink=auto", "--sparse=auto", str(template), str(self._unfinished))
+        await run(*copy, timeout_s=_COPY_TIMEOUT_S)
+        await self._mount(self._unfinished)
+        machine_id = uuid.uuid4().hex
+        await run("sh", "-c", _PERSONALISE, "sh", str(self.root), hostname, machine_id, stdin=sources)
+        await self._change_password(root_password)
+        self._unfinished.rename(self._image)
+
+    async def attach(self) -> None:
+        """Mount it, if it is not mounted. Raises `Conflict` when it was never made."""
+        if not self.exists:
+            raise Conflict("The host has no disk; create it first.")
+        if not self.root.is_mount():
+            await self._mount(self._image)
+
+    async def remove(self) -> None:
+        """Unmount and delete it. Idempotent."""
+        await unmount(self.root)
+        self._image.unlink(missing_ok=True)
+        self._unfinished.unlink(missing_ok=True)
+
+    async def set_root_password(self, password: SecretStr) -> None:
+        """Whether the host runs or not: both see the same file system."""
+        await self.attach()
+        await self._change_password(password)
+
+    async def install_root_key(self, public_key: str) -> None:
+        """Let this key log in as root."""
+        await self.attach()
+        await run("chroot", str(self.root), "sh", "-c", _INSTALL_KEY, stdin=f"{public_key.strip()}\n")
+
+    async def _change_password(self, password: SecretStr) -> None:
+        """By the host's own program; the password goes through a pipe."""
+        await run("chroot", str(self.root), "chpasswd", stdin=f"root:{password.get_secret_value()}\n")
+
+    async def _mount(self, image: Path) -> None:
+        self.root.mkdir(exist_ok=True)
+        await run("mount", "-o", "loop,noinit_itable", str(image), str(self.root))
+
+
+async def unmount(root: Path) -> None:
+    """Take a disk away from its place, even from under somebody who looks at it. Idempotent."""
+    while _is_mount(root):
+        try:
+            await run("umount", str(root))
+        except CommandFailed:
+            await run("umount", "--lazy", str(root))
+
+
+def mounted_disks(directory: Path) -> list[Path]:
+    """The disks of all hosts that have theirs below `directory`."""
+    return [path for path in directory.glob("*/disk") if _is_mount(path)]
+
+
+def _is_mount(path: Path) -> bool:
+    return path.is_mount()
