@@ -9,7 +9,7 @@ import structlog
 
 from lazaret.kernel.secrets import Redactor
 
-_NOISY = ("httpx", "httpcore", "asyncssh", "procrastinate", "langgraph", "uvicorn.access", "alembic")
+_NOISY = ("httpx", "httpcore", "asyncssh", "procrastinate", "langgraph", "uvicorn.access", "uvicorn.error", "alembic")
 
 
 def configure_logging(*, level: str, log_format: str, redactor: Redactor) -> None:

@@ -1,0 +1,85 @@
+# Lazaret. `make help` lists what can be made.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.made-from-the-lock
+TIMED = scripts/timed
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+
+# --- set up
+
+.PHONY: setup
+setup: $(STAMP) ## .venv with .venv/bin/lazaret, and the few system packages when root on Debian or Ubuntu
+
+$(STAMP): requirements.lock pyproject.toml scripts/system-packages
+	@scripts/system-packages
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Lazaret needs Python 3.11 or newer."; exit 1; }
+	@echo "Installing the locked requirements (about half a minute)..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+.PHONY: demo
+demo: setup ## two new servers on their way to `ready`; ARGS=--once ends by itself
+	@$(BIN)/lazaret demo $(ARGS)
+
+# --- check
+
+.PHONY: format
+format: setup ## put the code into its form
+	@$(BIN)/ruff format src tests
+	@$(BIN)/ruff check --fix src tests
+
+.PHONY: lint
+lint: setup ## form and lint
+	@$(BIN)/ruff format --check src tests
+	@$(BIN)/ruff check src tests
+
+.PHONY: imports
+imports: setup ## the walls between the rooms
+	@$(BIN)/lint-imports --no-cache --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+.PHONY: types
+types: setup ## strict types
+	@$(BIN)/mypy
+
+.PHONY: unit
+unit: setup ## unit tests: no socket, no sleep
+	@$(BIN)/pytest -q tests/unit
+
+.PHONY: contract
+contract: setup ## fakes and real parts against the same suites
+	@$(BIN)/pytest -q tests/contract
+
+.PHONY: integration
+integration: setup ## real PostgreSQL, real HTTP, simulated hosts
+	@$(BIN)/pytest -q tests/integration
+
+.PHONY: acceptance
+acceptance: setup ## real hosts, where this machine can boot them
+	@$(BIN)/pytest -q tests/acceptance
+
+.PHONY: test
+test: setup ## every check there is
+	@$(TIMED) lint imports types unit contract integration acceptance
+
+.PHONY: test-all
+test-all: test ## every check, and the long ones
+	@$(BIN)/pytest -q -m slow tests
+
+# --- measure and generate
+
+.PHONY: bench-provision
+bench-provision: setup ## what provisioning costs, against a shell script on the host
+	@$(BIN)/python tests/bench/provision.py
+
+.PHONY: docs
+docs: setup ## regenerate what is generated
+	@$(BIN)/python -m lazaret.servers.states_doc > docs/states.md
+	@$(BIN)/python -m lazaret.provisioning.graph_doc > docs/provisioning_graph.md
+	@$(BIN)/python -m lazaret.entrypoints.env_example > .env.example
