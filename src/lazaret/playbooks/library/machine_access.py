@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 """Ansible module: changes how the machine can be reached, under a timed roll-back.
 
-`applied` arms a systemd timer that takes everything back, then hardens sshd and raises the firewall. `confirmed` disarms
-it, and is called over a new connection, so that only a login that works keeps the changes. Nothing to change arms nothing.
+`applied` arms a systemd timer that takes everything back, then raises the firewall and hardens sshd. `confirmed`
+disarms it; it is called over a new connection, so that only a login that works keeps the changes. Where nothing is to be
+changed nothing is armed.
 """
 
 import os

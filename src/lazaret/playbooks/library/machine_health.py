@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Ansible module: reads the state of the machine into one structured report; `ok` is false with reasons when unhealthy."""
+"""Ansible module: reads the state of the machine into one report; `ok` is false with reasons when it is unhealthy."""
 
 import json
 import os
@@ -79,7 +79,7 @@ def memory():
 
 
 def clock():
-    """Whether the clock is kept in time; None where the machine cannot tell, or is a container with its host's clock."""
+    """Whether the clock is kept in time; None where the machine cannot tell, as in a container."""
     if run("systemd-detect-virt", "--container", "--quiet")[0] == 0:
         return {"unix_time": time.time(), "synchronized": None}
     code, out = run("timedatectl", "show", "--property=NTPSynchronized", "--value")

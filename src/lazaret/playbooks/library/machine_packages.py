@@ -61,7 +61,7 @@ def wait_for_locks(timeout_s):
     while any(is_locked(path) for path in LOCKS):
         if time.monotonic() - started > timeout_s:
             raise Failed(
-                f"Another package manager has held its lock for {timeout_s} s. Cure: look with: ps aux | grep -E 'apt|dpkg'"
+                f"Another package manager has held its lock for {timeout_s} s. Cure: see ps aux | grep -E 'apt|dpkg'"
             )
         time.sleep(1)
     return time.monotonic() - started
