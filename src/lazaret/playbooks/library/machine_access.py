@@ -2,8 +2,8 @@
 """Ansible module: changes how the machine can be reached, under a timed roll-back.
 
 `applied` arms a systemd timer that takes everything back, then raises the firewall and hardens sshd. `confirmed`
-disarms it; it is called over a new connection, so that only a login that works keeps the changes. Where nothing is to be
-changed nothing is armed.
+disarms it; it is called over a new connection, so that only a login that works keeps the changes. Where nothing is
+to be changed nothing is armed.
 """
 
 import os
