@@ -58,7 +58,7 @@ async def rack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Nspawn
         yield rack
     finally:
         await rack.down()
-    assert traces(lab_tag(NAME, directory)) == []
+    assert traces(NAME, directory) == []
     assert not directory.exists()
 
 
@@ -196,7 +196,7 @@ async def test_docker_firewall_and_fail2ban_work_and_survive_a_reboot(host: Nspa
         await output(connection, WEB_IMAGE, timeout_s=120)
         assert await output(connection, "docker info --format '{{.Driver}}'") == "overlay2"
         await output(connection, "ufw allow 22/tcp && ufw --force enable")
-        assert await output(connection, "systemctl is-active docker ufw fail2ban") == "active\nactive\nactive"
+        assert await output(connection, "systemctl is-active docker fail2ban") == "active\nactive"
     page = await eventually(lambda: page_of(host, 8080), lambda text: "hello" in text)
     assert page.endswith("hello from a container\n")
 
@@ -205,6 +205,7 @@ async def test_docker_firewall_and_fail2ban_work_and_survive_a_reboot(host: Nspa
     assert page.endswith("hello from a container\n")
     async with await login(host, PASSWORD) as connection:
         assert "Status: active" in await output(connection, "ufw status")
+        assert await output(connection, "systemctl is-active docker fail2ban ufw") == "active\nactive\nactive"
         assert await output(connection, "timeout 60 systemctl is-system-running --wait") == "running"
 
 
@@ -252,10 +253,10 @@ async def test_a_lab_that_was_killed_is_ended_from_its_files(tmp_path: Path) -> 
         await host.power_on()
         async with await login(host, PASSWORD):
             pass
-        assert traces(lab_tag(f"{NAME}x", tmp_path / "hosts"))
+        assert traces(f"{NAME}x", tmp_path / "hosts")
     finally:
         await NspawnRack(name=f"{NAME}x", directory=tmp_path / "hosts").down()
-    assert traces(lab_tag(f"{NAME}x", tmp_path / "hosts")) == []
+    assert traces(f"{NAME}x", tmp_path / "hosts") == []
     assert not host.is_on
     assert not (tmp_path / "hosts").exists()
 
@@ -352,18 +353,24 @@ async def eventually(ask: Callable[[], Awaitable[T]], is_right: Callable[[T], bo
     return found
 
 
-def traces(tag: str) -> list[str]:
-    """Whatever the machine still holds that carries the lab's tag."""
+def traces(name: str, directory: Path) -> list[str]:
+    """Whatever the machine still holds of a lab, files apart."""
+    tag = lab_tag(name, directory)
+    loops = subprocess.run(
+        ["losetup", "--list", "--noheadings", "--output", "BACK-FILE"], capture_output=True, check=True
+    )
+    found = [line for line in loops.stdout.decode().splitlines() if line.startswith(str(directory))]
     links = json.loads(subprocess.run(["ip", "-j", "link"], capture_output=True, check=True).stdout)
-    found = [link["ifname"] for link in links if tag in link["ifname"]]
+    found += [link["ifname"] for link in links if tag in link["ifname"]]
     found += [path.name for path in Path("/run/netns").glob(f"*{tag}*")]
-    found += [line for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines() if tag in line]
+    mounts = Path("/proc/mounts").read_text(encoding="utf-8").splitlines()
+    found += [line for line in mounts if tag in line or str(directory) in line]
     found += [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/lazaret-lab/{tag}")]
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             command = path.read_text(encoding="utf-8", errors="replace")
         except OSError:
             continue
-        if tag in command:
+        if tag in command or str(directory) in command:
             found.append(command)
     return found
