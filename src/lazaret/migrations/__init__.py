@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from alembic import command
@@ -10,6 +11,7 @@ from sqlalchemy import make_url
 
 UPGRADE_LOCK = 0x4C5A52
 """Advisory lock: of several processes that start at once, one migrates and the others wait."""
+TURN_POLL_S = 0.1
 
 
 async def upgrade(conninfo: str, revision: str = "head") -> None:
@@ -17,10 +19,21 @@ async def upgrade(conninfo: str, revision: str = "head") -> None:
     from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver  # noqa: PLC0415 - heavy, and seldom needed
 
     async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
-        await connection.execute("select pg_advisory_lock(%s)", [UPGRADE_LOCK])
+        await _take_turn(connection)
         await asyncio.to_thread(command.upgrade, alembic_config(conninfo), revision)
         async with AsyncPostgresSaver.from_conn_string(conninfo) as checkpoints:
             await checkpoints.setup()
+
+
+async def _take_turn(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Wait by asking again. A session that slept inside `pg_advisory_lock` would hold a snapshot, and the index that
+    the checkpointer builds concurrently would wait for it for ever."""
+    while True:
+        cursor = await connection.execute("select pg_try_advisory_lock(%s)", [UPGRADE_LOCK])
+        row = await cursor.fetchone()
+        if row is not None and row[0]:
+            return
+        await asyncio.sleep(TURN_POLL_S)
 
 
 async def downgrade(conninfo: str, revision: str) -> None:

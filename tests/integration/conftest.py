@@ -1,0 +1,103 @@
+"""Real PostgreSQL for every test: one embedded server for the session, one fresh database built by the migrations each."""
+
+import itertools
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
+
+from lazaret import migrations
+from lazaret.entrypoints.office import Office
+from lazaret.kernel.clock import SystemClock
+from lazaret.kernel.database import Database
+from lazaret.kernel.embedded_postgres import EmbeddedPostgres
+from lazaret.kernel.secrets import Redactor, SecretStore
+from lazaret.kernel.settings import load_settings
+from lazaret.operations.intents import Intents
+from lazaret.operations.queue import Queue
+from lazaret.provisioning.requests import Desk
+
+MANAGED = frozenset({900001, 900002, 900003})
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """Address of a running server."""
+    directory = Path(tempfile.mkdtemp(prefix="lazaret-test-pg-"))
+    directory.chmod(0o755)  # as root it runs as a user of its own
+    server = EmbeddedPostgres(directory / "data")
+    try:
+        yield server.start()
+    finally:
+        server.wipe()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def template(postgres: str) -> str:
+    """Name of a database that has the present schema."""
+    import asyncio
+
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("create database lazaret_template")
+    asyncio.run(migrations.upgrade(postgres.replace("/postgres?", "/lazaret_template?")))
+    return "lazaret_template"
+
+
+@pytest.fixture
+def empty_conninfo(postgres: str) -> Iterator[str]:
+    """Address of a fresh database without any table."""
+    name = f"empty_{next(_numbers)}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"create database {name}")
+        yield postgres.replace("/postgres?", f"/{name}?")
+        connection.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def conninfo(postgres: str, template: str) -> Iterator[str]:
+    """Address of a fresh database with the present schema."""
+    name = f"test_{next(_numbers)}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"create database {name} template {template}")
+        yield postgres.replace("/postgres?", f"/{name}?")
+        connection.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+async def db(conninfo: str) -> AsyncIterator[Database]:
+    async with Database(conninfo) as database:
+        yield database
+
+
+@pytest.fixture
+def clock() -> SystemClock:
+    return SystemClock()
+
+
+@pytest.fixture
+async def office(conninfo: str, db: Database, clock: SystemClock, tmp_path: Path) -> Office:
+    """An office that manages the servers 900001 to 900003 and has no provider account."""
+    redactor = Redactor()
+    secrets = SecretStore(SecretStr(Fernet.generate_key().decode()), redactor)
+    settings = load_settings(
+        {
+            "LAZARET_DATA_DIR": str(tmp_path),
+            "TIME4VPS_MANAGED_SERVER_IDS": ",".join(map(str, sorted(MANAGED))),
+        }
+    )
+    return Office(
+        settings=settings,
+        conninfo=conninfo,
+        db=db,
+        clock=clock,
+        redactor=redactor,
+        secrets=secrets,
+        desk=Desk(Intents(Queue(conninfo), managed_ids=MANAGED, max_attempts=3), secrets),
+    )
