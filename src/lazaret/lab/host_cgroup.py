@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from lazaret.kernel.errors import Misconfigured, Unavailable
 
 _TREE = "lazaret-lab"
 _WANTED_CONTROLLERS = ("cpu", "io", "memory", "pids")
+_CLEARING_WAIT_S = 5.0
 _DEATH_WAIT_S = 20.0
 _POLL_S = 0.02
 
@@ -50,7 +50,7 @@ class HostCgroup:
 
     async def end(self) -> None:
         """Kill all that runs in it and below, wait until it is gone, and remove the group. Idempotent."""
-        await _end(self.path)
+        await _end_host(self.path)
         shadow = _SHADOW / self.path.relative_to(self._above[0])
         _remove_groups(shadow)
         _remove_if_empty(*reversed(self._above[1:]), shadow.parent, shadow.parent.parent)
@@ -59,36 +59,53 @@ class HostCgroup:
 async def end_all_hosts(tag: str) -> None:
     """The same for every host of a lab, whoever started it. Idempotent."""
     root = cgroup_root()
-    if root is not None:
-        await _end(root / _TREE / tag)
-        _remove_groups(_SHADOW / _TREE / tag)
-        _remove_if_empty(root / _TREE, _SHADOW / _TREE)
-
-
-async def _end(group: Path) -> None:
-    if not group.is_dir():  # noqa: ASYNC240 - the kernel answers, not a disk
+    if root is None:
         return
-    with suppress(FileNotFoundError):
-        (group / "cgroup.kill").write_text("1", encoding="ascii")
-    deadline_s = time.monotonic() + _DEATH_WAIT_S
-    while _is_populated(group):
-        if time.monotonic() > deadline_s:
+    for group in _groups_in(root / _TREE / tag):
+        await _end_host(group)
+    _remove_groups(root / _TREE / tag)
+    _remove_groups(_SHADOW / _TREE / tag)
+    _remove_if_empty(root / _TREE, _SHADOW / _TREE)
+
+
+async def _end_host(group: Path) -> None:
+    """First the host itself, its init included, so that systemd-nspawn clears up behind it; then whatever is left."""
+    _kill(group / "payload")
+    if not await _is_empty_within(group, _CLEARING_WAIT_S):
+        _kill(group)
+        if not await _is_empty_within(group, _DEATH_WAIT_S):
             raise Unavailable(f"Processes in {group} do not die.")
-        await asyncio.sleep(_POLL_S)
     _remove_groups(group)
+
+
+async def _is_empty_within(group: Path, wait_s: float) -> bool:
+    for _ in range(int(wait_s / _POLL_S)):
+        if not _is_populated(group):
+            return True
+        await asyncio.sleep(_POLL_S)
+    return False
+
+
+def _kill(group: Path) -> None:
+    with suppress(OSError):  # there is none, or no more
+        (group / "cgroup.kill").write_text("1", encoding="ascii")
+
+
+def _groups_in(above: Path) -> list[Path]:
+    return sorted(path.parent for path in above.glob("*/cgroup.procs"))
+
+
+def _is_populated(group: Path) -> bool:
+    try:
+        return "populated 1" in (group / "cgroup.events").read_text(encoding="ascii")
+    except OSError:
+        return False
 
 
 def _remove_groups(group: Path) -> None:
     for path, _, _ in os.walk(group, topdown=False):
         with suppress(FileNotFoundError):
             os.rmdir(path)  # noqa: PTH106 - os.walk gives text
-
-
-def _is_populated(group: Path) -> bool:
-    try:
-        return "populated 1" in (group / "cgroup.events").read_text(encoding="ascii")
-    except OSError:  # ended by somebody else meanwhile
-        return False
 
 
 def _remove_if_empty(*groups: Path) -> None:
