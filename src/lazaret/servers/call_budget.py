@@ -3,15 +3,18 @@
 The provider punishes a noisy caller, so everybody draws from one bucket, and a reserve is kept for urgent calls.
 """
 
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Self
 
+from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
 from lazaret.kernel.clock import Clock
 from lazaret.kernel.database import Base, Database
+from lazaret.servers.provider import ProviderThrottled
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +42,32 @@ class Bucket:
 
 def draw(bucket: Bucket, rate: Rate, now: datetime, *, urgent: bool) -> tuple[Bucket, float]:
     """Take one token: the new state and 0, or the unchanged amount and the seconds to wait before asking again."""
-    elapsed_s = max(0.0, (now - bucket.refilled_at).total_seconds())
-    tokens = min(rate.burst, bucket.tokens + elapsed_s * rate.per_s)
+    bucket = _refilled(bucket, rate, now)
     if bucket.blocked_until is not None and bucket.blocked_until > now:
-        return Bucket(tokens, now, bucket.blocked_until), (bucket.blocked_until - now).total_seconds()
+        return bucket, (bucket.blocked_until - now).total_seconds()
     floor = 0.0 if urgent else rate.reserve
-    if tokens - 1.0 >= floor - 1e-9:
-        return Bucket(tokens - 1.0, now), 0.0
-    return Bucket(tokens, now), (floor + 1.0 - tokens) / rate.per_s
+    if bucket.tokens - 1.0 >= floor - 1e-9:
+        return replace(bucket, tokens=bucket.tokens - 1.0, blocked_until=None), 0.0
+    return bucket, (floor + 1.0 - bucket.tokens) / rate.per_s
+
+
+def _refilled(bucket: Bucket, rate: Rate, now: datetime) -> Bucket:
+    """Time's tokens added. Machines whose clocks differ a little must not add the difference again and again, and one
+    whose clock was far ahead must not starve the others."""
+    elapsed_s = (now - bucket.refilled_at).total_seconds()
+    if -rate.burst / rate.per_s <= elapsed_s <= 0:
+        return bucket
+    tokens = min(rate.burst, bucket.tokens + max(0.0, elapsed_s) * rate.per_s)
+    return replace(bucket, tokens=tokens, refilled_at=now)
+
+
+async def _take(draw_once: Callable[[], Awaitable[float]], clock: Clock, within_s: float | None) -> None:
+    """Draw, and wait as long as the bucket says, until a token was had."""
+    deadline = None if within_s is None else clock.monotonic() + within_s
+    while wait_s := await draw_once():
+        if deadline is not None and clock.monotonic() + wait_s > deadline:
+            raise ProviderThrottled("The provider account has no call left for this now.", wait_s=wait_s)
+        await clock.sleep(wait_s)
 
 
 class InMemoryCallBudget:
@@ -57,16 +78,16 @@ class InMemoryCallBudget:
         self._rate = rate or Rate()
         self._bucket = Bucket(self._rate.burst, clock.now())
 
-    async def acquire(self, *, urgent: bool) -> None:
-        while True:
+    async def acquire(self, *, urgent: bool, within_s: float | None = None) -> None:
+        async def draw_once() -> float:
             self._bucket, wait_s = draw(self._bucket, self._rate, self._clock.now(), urgent=urgent)
-            if not wait_s:
-                return
-            await self._clock.sleep(wait_s)
+            return wait_s
+
+        await _take(draw_once, self._clock, within_s)
 
     async def block_for(self, seconds: float) -> None:
         until = self._clock.now() + timedelta(seconds=seconds)
-        self._bucket = Bucket(self._bucket.tokens, self._bucket.refilled_at, until)
+        self._bucket = replace(self._bucket, blocked_until=max(until, self._bucket.blocked_until or until))
 
 
 class CallBudgetRow(Base):
@@ -89,9 +110,8 @@ class PostgresCallBudget:
         self._account = account
         self._rate = rate or Rate()
 
-    async def acquire(self, *, urgent: bool) -> None:
-        while wait_s := await self._draw(urgent=urgent):
-            await self._clock.sleep(wait_s)
+    async def acquire(self, *, urgent: bool, within_s: float | None = None) -> None:
+        await _take(lambda: self._draw(urgent=urgent), self._clock, within_s)
 
     async def block_for(self, seconds: float) -> None:
         now = self._clock.now()
@@ -101,7 +121,10 @@ class PostgresCallBudget:
         )
         async with self._db.transaction() as session:
             await session.execute(
-                statement.on_conflict_do_update(index_elements=["account"], set_={"blocked_until": until})
+                statement.on_conflict_do_update(
+                    index_elements=["account"],
+                    set_={"blocked_until": func.greatest(CallBudgetRow.blocked_until, until)},
+                )
             )
 
     async def _draw(self, *, urgent: bool) -> float:

@@ -223,8 +223,11 @@ class Provider(Protocol):
 class CallBudget(Protocol):
     """How many calls one provider account may still make, shared by all processes."""
 
-    async def acquire(self, *, urgent: bool) -> None:
-        """Take one call, waiting until there is one. A reserve is kept for `urgent` callers (actions, recoveries)."""
+    async def acquire(self, *, urgent: bool, within_s: float | None = None) -> None:
+        """Take one call, waiting until there is one. A reserve is kept for `urgent` callers (actions, recoveries).
+
+        Raises `ProviderThrottled`, without waiting, when there will be none within `within_s` seconds.
+        """
         ...
 
     async def block_for(self, seconds: float) -> None:

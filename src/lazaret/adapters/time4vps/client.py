@@ -4,7 +4,9 @@ Reading calls retry by themselves; action calls are sent once and never again by
 """
 
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -12,8 +14,9 @@ import httpx
 from pydantic import SecretStr
 
 from lazaret.adapters.time4vps import wire
+from lazaret.adapters.time4vps.connection import AccountConnection
 from lazaret.adapters.time4vps.password import password_in
-from lazaret.adapters.time4vps.refusals import refusal
+from lazaret.adapters.time4vps.polling import poll_until_over
 from lazaret.kernel.clock import Clock
 from lazaret.servers.provider import (
     CallBudget,
@@ -22,9 +25,9 @@ from lazaret.servers.provider import (
     OsTemplate,
     PasswordNotInResult,
     ProviderBusy,
+    ProviderError,
     ProviderRefused,
     ProviderTask,
-    ProviderTaskTimeout,
     ProviderTaskUnknown,
     ProviderThrottled,
     ProviderUnavailable,
@@ -32,11 +35,22 @@ from lazaret.servers.provider import (
 )
 
 READ_TRIES = 3
+PATIENCE_S = 90.0
+"""How long a call waits for its turn; a longer throttle is told to whoever asked."""
 DETAILS_AGE_S = 300.0
 TIMEOUT_S = 30.0
-_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+CLOCK_SLACK = timedelta(seconds=120)
+"""How far the provider's clock may be from ours when a task is recognised by its time."""
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """What is known of a task besides its id: enough to find it again by name."""
+
+    name: str
+    not_before: datetime
 
 
 class Time4VPSClient:
@@ -63,21 +77,17 @@ class Time4VPSClient:
         timeout_s: float = TIMEOUT_S,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._http = httpx.AsyncClient(
-            base_url=base_url.rstrip("/"),
-            auth=httpx.BasicAuth(login, password.get_secret_value()),
-            timeout=timeout_s,
-            transport=transport,
-            follow_redirects=True,
+        self._account = AccountConnection(
+            base_url=base_url, login=login, password=password, budget=budget, timeout_s=timeout_s, transport=transport
         )
-        self._budget = budget
         self._clock = clock
         self._poll_interval_s = poll_interval_s
         self._details: dict[int, tuple[float, ServerDetails]] = {}
+        self._begun: dict[int, _Begun] = {}
 
     async def aclose(self) -> None:
         """Close every connection."""
-        await self._http.aclose()
+        await self._account.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -86,53 +96,48 @@ class Time4VPSClient:
         await self.aclose()
 
     async def list_servers(self) -> list[ListedServer]:
-        return wire.listed_servers(await self._read("/server"))
+        return await self._read("/server", wire.listed_servers)
 
     async def get_server(self, server_id: int, *, fresh: bool = False) -> ServerDetails:
         cached = self._details.get(server_id)
         if not fresh and cached is not None and self._clock.monotonic() - cached[0] < DETAILS_AGE_S:
             return cached[1]
-        details = wire.server_details(server_id, await self._read(f"/server/{server_id}"))
+        details = await self._read(f"/server/{server_id}", lambda body: wire.server_details(server_id, body))
         self._details[server_id] = (self._clock.monotonic(), details)
         return details
 
     async def list_os(self, server_id: int) -> list[OsTemplate]:
-        return wire.os_templates(await self._read(f"/server/{server_id}/oses"))
+        return await self._read(f"/server/{server_id}/oses", wire.os_templates)
 
     async def reboot(self, server_id: int) -> int:
-        return await self._act(server_id, "reboot")
+        return await self._act(server_id, Capability.REBOOT, "reboot")
 
     async def reinstall(self, server_id: int, os: str) -> int:
-        return await self._act(server_id, "reinstall", {"os": os})
+        return await self._act(server_id, Capability.REINSTALL, "reinstall", {"os": os})
 
     async def reset_password(self, server_id: int) -> int:
-        return await self._act(server_id, "resetpassword")
+        return await self._act(server_id, Capability.RESET_PASSWORD, "resetpassword")
 
     async def flush_firewall(self, server_id: int) -> int:
-        return await self._act(server_id, "flushfirewall")
+        return await self._act(server_id, Capability.FLUSH_FIREWALL, "flushfirewall")
 
     async def get_task_result(self, server_id: int, task_id: int) -> ProviderTask:
-        return wire.task(await self._read(f"/server/{server_id}/task/{task_id}"), task_id)
+        return await self._read(f"/server/{server_id}/task/{task_id}", lambda body: wire.task(body, task_id))
 
     async def wait_for_task(self, server_id: int, task_id: int, *, timeout_s: float) -> ProviderTask:
-        deadline = self._clock.monotonic() + timeout_s
-        while True:
-            wait_s = self._poll_interval_s * random.uniform(0.9, 1.3)  # noqa: S311 - jitter
-            try:
-                task = await self._look_at(server_id, task_id)
-                if task.is_over:
-                    return task
-            except ProviderThrottled as throttled:
-                wait_s = throttled.wait_s
-            except ProviderUnavailable:
-                pass  # says nothing about the task
-            left_s = deadline - self._clock.monotonic()
-            if left_s <= 0:
-                raise ProviderTaskTimeout(
-                    f"Task {task_id} of server {server_id} is not over after {timeout_s:.0f} s.",
-                    hint="It may still end; it is looked at again before anything else is done.",
-                )
-            await self._clock.sleep(min(wait_s, left_s))
+        async def look(within_s: float) -> ProviderTask:
+            return await self._look_at(server_id, task_id, min(within_s, PATIENCE_S))
+
+        task = await poll_until_over(
+            look,
+            self._clock,
+            interval_s=self._poll_interval_s,
+            timeout_s=timeout_s,
+            what=f"Task {task_id} of server {server_id}",
+        )
+        self._details.pop(server_id, None)
+        self._begun.pop(task_id, None)
+        return task
 
     async def wait_for_password_reset(self, server_id: int, task_id: int, *, timeout_s: float = 300) -> SecretStr:
         task = await self.wait_for_task(server_id, task_id, timeout_s=timeout_s)
@@ -144,72 +149,58 @@ class Time4VPSClient:
     def password_in(self, task: ProviderTask) -> SecretStr | None:
         return password_in(task.result.get_secret_value())
 
-    async def _look_at(self, server_id: int, task_id: int) -> ProviderTask:
-        """One look. A task whose id is forgotten may still stand in the server's details."""
+    async def _look_at(self, server_id: int, task_id: int, within_s: float) -> ProviderTask:
+        """One look. A task whose id the provider forgot is the latest of its name, unless that is an older one."""
+        path = f"/server/{server_id}/task"
+        begun = self._begun.get(task_id)
         try:
-            body = await self._once("GET", f"/server/{server_id}/task/{task_id}")
-            return wire.task(body, task_id)
+            task = wire.task(await self._account.get(f"{path}/{task_id}", within_s=within_s), task_id)
         except ProviderTaskUnknown:
-            details = await self.get_server(server_id, fresh=True)
-            if details.active_task is not None or not details.last_tasks:
-                raise ProviderUnavailable("The provider does not show the task now.") from None
-            return details.last_tasks[-1]
+            if begun is None:
+                raise
+            task = wire.task(await self._account.get(f"{path}/{begun.name}", within_s=within_s), task_id)
+            if task.name != begun.name or task.activated_at is None or task.activated_at < begun.not_before:
+                raise
+        if task.name and task.activated_at is not None:
+            self._begun[task_id] = _Begun(task.name, task.activated_at)
+        return task
 
-    async def _act(self, server_id: int, action: str, parameters: dict[str, Any] | None = None) -> int:
-        self._details.pop(server_id, None)
-        body = await self._once("POST", f"/server/{server_id}/{action}", parameters, urgent=True)
+    async def _act(
+        self, server_id: int, action: Capability, path: str, parameters: dict[str, Any] | None = None
+    ) -> int:
+        asked_at = self._clock.now()
+        try:
+            body = await self._account.post(f"/server/{server_id}/{path}", parameters, within_s=PATIENCE_S)
+        finally:
+            self._details.pop(server_id, None)
         task_id = wire.task_id(body)
         if task_id is None:
-            details = await self.get_server(server_id, fresh=True)
-            if details.active_task is not None:
-                raise ProviderBusy(f"The provider is busy with server {server_id}: {details.active_task.name}.")
-            raise ProviderRefused(f"The provider took the {action} of server {server_id} without beginning a task.")
+            raise await self._taken_without_task(server_id, action)
+        self._begun[task_id] = _Begun(self.task_names[action], asked_at - CLOCK_SLACK)
         return task_id
 
-    async def _read(self, path: str) -> object:
-        async def call() -> object:
-            return await self._once("GET", path)
-
-        return await self._retrying(call)
-
-    async def _retrying(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Try a reading call again after a pause that doubles, with full jitter, or after what a throttle names."""
-        for attempt in range(READ_TRIES):
-            try:
-                return await call()
-            except (ProviderThrottled, ProviderUnavailable) as error:
-                if attempt == READ_TRIES - 1:
-                    raise
-                pause_s = error.wait_s if isinstance(error, ProviderThrottled) else random.uniform(0, 2.0**attempt)  # noqa: S311
-                await self._clock.sleep(pause_s)
-        raise AssertionError("unreachable")
-
-    async def _once(
-        self, method: str, path: str, parameters: dict[str, Any] | None = None, *, urgent: bool = False
-    ) -> object:
-        """One call within the account's budget. Raises what the answer stands for."""
-        await self._budget.acquire(urgent=urgent)
+    async def _taken_without_task(self, server_id: int, action: Capability) -> ProviderRefused:
+        """Accepted in form, but no task was begun: because another one runs, or for a reason that is not told."""
         try:
-            response = await self._http.request(method, path, json=parameters)
-        except _NOT_SENT as error:
-            raise ProviderUnavailable(
-                f"The provider cannot be reached: {type(error).__name__}.", certainly_not_sent=True
-            ) from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise ProviderUnavailable(f"The provider did not answer: {type(error).__name__}.") from None
-        body = _json(response)
-        refused = refusal(response.status_code, body)
-        if isinstance(refused, ProviderThrottled):
-            await self._budget.block_for(refused.wait_s)
-        if refused is not None:
-            raise refused
-        return body
+            details = await self.get_server(server_id, fresh=True)
+        except ProviderError:
+            details = None  # the answer to this reading call must not pass for the answer to the action
+        if details is not None and details.active_task is not None:
+            return ProviderBusy(f"The provider is busy with server {server_id}: {details.active_task.name}.")
+        return ProviderRefused(f"The provider took the {action} of server {server_id} without beginning a task.")
 
-
-def _json(response: httpx.Response) -> object:
-    """The parsed body, or None: error pages are HTML, and an empty body is no answer."""
-    try:
-        body: object = response.json()
-    except (ValueError, RecursionError):
-        return None
-    return body
+    async def _read(self, path: str, parse: Callable[[object], T]) -> T:
+        """A reading call, made again after a pause that doubles, with full jitter, or after what a throttle names."""
+        for attempt in range(1, READ_TRIES + 1):
+            try:
+                return parse(await self._account.get(path, within_s=PATIENCE_S))
+            except ProviderThrottled as throttled:
+                pause_s = throttled.wait_s
+                if attempt == READ_TRIES or pause_s > PATIENCE_S:
+                    raise
+            except ProviderUnavailable:
+                pause_s = random.uniform(0, 2.0**attempt)  # noqa: S311 - jitter
+                if attempt == READ_TRIES:
+                    raise
+            await self._clock.sleep(pause_s)
+        raise AssertionError("the last try returns or raises")

@@ -1,120 +1,162 @@
 """The provider's answers turned into our values: lenient about shape, because its shapes vary.
 
 Ids as number or text, null, empty or missing for the same thing, one object in place of a list, two forms of date.
+What cannot be understood is `ProviderUnavailable`, whose message never shows what was received.
 """
 
-from collections.abc import Mapping
+import ipaddress
+import re
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, TypeVar
 
-from pydantic import SecretStr
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationError
 
-from lazaret.servers.provider import ListedServer, OsTemplate, ProviderError, ProviderTask, ServerDetails
-
-
-class UnreadableAnswer(ProviderError):
-    """The provider answered with something of another shape than any that is known."""
-
-    code = "provider_answer_unreadable"
-    retryable = True
+from lazaret.servers.provider import ListedServer, OsTemplate, ProviderTask, ProviderUnavailable, ServerDetails
 
 
 def listed_servers(body: object) -> list[ListedServer]:
     """`GET /server`. A row without an id makes the whole list unreadable: a part of it must not pass for all."""
-    return [_listed(row) for row in _rows(body)]
+    rows = [_parsed(_ListedRow, row, needs=("server_id",)) for row in _rows(body)]
+    return [ListedServer(row.server_id, row.ip, row.domain, row.label) for row in rows]
 
 
 def server_details(server_id: int, body: object) -> ServerDetails:
     """`GET /server/{id}`, which does not say whose details they are."""
-    row = _object(body)
-    active = row.get("active_task")
-    tasks = row.get("last_tasks")
+    row = _parsed(_Details, body, needs=("domain", "ip", "status"))
     return ServerDetails(
         server_id=server_id,
-        public_ip=_text(row.get("ip")) or None,
-        hostname=_text(row.get("domain")),
-        label=_text(row.get("label")),
-        status=_text(row.get("status")),
-        os_template=_text(row.get("os")) or None,
-        cpu_cores=_number(row.get("cpu_cores")),
-        ram_mb=_number(row.get("ram_limit")),
-        disk_mb=_number(row.get("disk_limit")),
-        active_task=task(active) if isinstance(active, Mapping) and active else None,
-        last_tasks=tuple(task(entry) for entry in _rows(tasks) if isinstance(entry, Mapping)) if tasks else (),
+        public_ip=row.ip,
+        hostname=row.domain,
+        label=row.label,
+        status=row.status,
+        os_template=row.os or None,
+        cpu_cores=row.cpu_cores,
+        ram_mb=row.ram_limit,
+        disk_mb=row.disk_limit,
+        active_task=_task(row.active_task) if row.active_task else None,
+        last_tasks=tuple(_task(entry) for entry in row.last_tasks),
     )
 
 
 def os_templates(body: object) -> list[OsTemplate]:
     """`GET /server/{id}/oses`."""
-    rows = [_object(row) for row in _rows(body)]
-    return [OsTemplate(_text(row.get("os")), _text(row.get("title"))) for row in rows if row.get("os")]
+    rows = [_parsed(_Os, row, needs=("os",)) for row in _rows(body)]
+    return [OsTemplate(row.os, row.title) for row in rows if row.os]
 
 
 def task(body: object, task_id: int | None = None) -> ProviderTask:
     """`GET /server/{id}/task/{task}`, which does not repeat the id."""
-    row = _object(body)
-    return ProviderTask(
-        name=_text(row.get("name")),
-        task_id=task_id,
-        activated_at=_date(row.get("activated")),
-        assigned_at=_date(row.get("assigned")),
-        completed_at=_date(row.get("completed")),
-        result=SecretStr(_text(row.get("results"))),
-    )
+    return _task(_parsed(_Task, body, needs=("name", "completed")), task_id)
 
 
 def task_id(body: object) -> int | None:
     """The id in the answer to an action, or None: the action was refused without saying so."""
-    return _number(body.get("task_id")) if isinstance(body, Mapping) else None
+    return (_whole_number(body.get("task_id")) or None) if isinstance(body, dict) else None
 
 
-def _listed(row: object) -> ListedServer:
-    fields = _object(row)
-    server_id = _number(fields.get("server_id"))
-    if server_id is None or server_id <= 0:
-        raise UnreadableAnswer("The provider's list has a server without an id.")
-    return ListedServer(
-        server_id=server_id,
-        public_ip=_text(fields.get("ip")) or None,
-        hostname=_text(fields.get("domain")),
-        label=_text(fields.get("label")),
-    )
+def _text(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return ""
+    return value.strip() if isinstance(value, str) else str(value) if abs(value) < 1e18 else ""
+
+
+def _whole_number(value: object) -> int | None:
+    digits = re.fullmatch(r"([0-9]{1,18})(?:\.0+)?", _text(value))
+    return int(digits[1]) if digits else None
+
+
+def _address(value: object) -> str | None:
+    """An IP address in its usual form. A server that has none yet is shown with an empty or a meaningless text."""
+    try:
+        return str(ipaddress.ip_address(_text(value)))
+    except ValueError:
+        return None
+
+
+def _moment(value: object) -> datetime | None:
+    """ISO 8601, or `YYYY-MM-DD HH:MM:SS` in UTC. What is set but unreadable still means "it happened"."""
+    text = _text(value)
+    if text in ("", "0") or text.startswith("0000-00-00"):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return datetime.fromtimestamp(0, UTC)
+
+
+def _object_or_none(value: object) -> object:
+    return value if isinstance(value, dict) and value else None
+
+
+def _objects(value: object) -> list[object]:
+    rows = value if isinstance(value, list) else [value]
+    return [row for row in rows if isinstance(row, dict) and row]
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+Secret = Annotated[SecretStr, BeforeValidator(_text)]
+WholeNumber = Annotated[int | None, BeforeValidator(_whole_number)]
+Identifier = Annotated[int, BeforeValidator(_whole_number), Field(gt=0)]
+Address = Annotated[str | None, BeforeValidator(_address)]
+Moment = Annotated[datetime | None, BeforeValidator(_moment)]
+
+
+class _Task(BaseModel):
+    name: Text = ""
+    activated: Moment = None
+    assigned: Moment = None
+    completed: Moment = None
+    results: Secret = SecretStr("")
+
+
+class _ListedRow(BaseModel):
+    server_id: Identifier
+    ip: Address = None
+    domain: Text = ""
+    label: Text = ""
+
+
+class _Details(BaseModel):
+    ip: Address = None
+    domain: Text = ""
+    label: Text = ""
+    status: Text = ""
+    os: Text = ""
+    cpu_cores: WholeNumber = None
+    ram_limit: WholeNumber = None
+    disk_limit: WholeNumber = None
+    active_task: Annotated[_Task | None, BeforeValidator(_object_or_none)] = None
+    last_tasks: Annotated[list[_Task], BeforeValidator(_objects)] = []
+
+
+class _Os(BaseModel):
+    os: Text = ""
+    title: Text = ""
+
+
+Row = TypeVar("Row", bound=BaseModel)
+
+
+def _parsed(model: type[Row], body: object, *, needs: tuple[str, ...] = ()) -> Row:
+    """The body as `model`. Without any of the fields in `needs` it is something else: an error in disguise."""
+    row = body[0] if isinstance(body, list) and len(body) == 1 else body
+    if not isinstance(row, dict) or (needs and not any(name in row for name in needs)):
+        raise ProviderUnavailable("The provider answered with something else than what was asked for.")
+    try:
+        return model.model_validate(row)
+    except ValidationError as error:
+        fields = ", ".join(sorted({str(problem["loc"][0]) for problem in error.errors(include_input=False)}))
+        raise ProviderUnavailable(f"The provider's answer cannot be read: {fields}.") from None
+
+
+def _task(row: _Task, task_id: int | None = None) -> ProviderTask:
+    return ProviderTask(row.name, task_id, row.activated, row.assigned, row.completed, row.results)
 
 
 def _rows(body: object) -> list[object]:
     if isinstance(body, list):
         return body
-    if isinstance(body, Mapping):
+    if isinstance(body, dict):
         return [body]
-    raise UnreadableAnswer(f"The provider answered with {type(body).__name__} where a list was expected.")
-
-
-def _object(body: object) -> Mapping[str, Any]:
-    if isinstance(body, Mapping):
-        return body
-    if isinstance(body, list) and len(body) == 1 and isinstance(body[0], Mapping):
-        return body[0]
-    raise UnreadableAnswer(f"The provider answered with {type(body).__name__} where an object was expected.")
-
-
-def _text(value: object) -> str:
-    return str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
-
-
-def _number(value: object) -> int | None:
-    try:
-        return int(float(_text(value)))
-    except (ValueError, OverflowError):
-        return None
-
-
-def _date(value: object) -> datetime | None:
-    """ISO 8601, or `YYYY-MM-DD HH:MM:SS` in UTC. What is set but unreadable still means "it happened"."""
-    text = _text(value)
-    if not text or text.startswith("0000-00-00"):
-        return None
-    try:
-        date = datetime.fromisoformat(text)
-    except ValueError:
-        return datetime.fromtimestamp(0, UTC)
-    return date if date.tzinfo else date.replace(tzinfo=UTC)
+    raise ProviderUnavailable("The provider answered with something else than a list.")
