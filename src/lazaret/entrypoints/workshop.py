@@ -54,8 +54,16 @@ async def open_workshop(office: Office) -> AsyncIterator[Workshop]:
             workflow = ProvisioningWorkflow(parts, await _checkpointer(office, stack))
             workflows = {OperationKind.PROVISION: workflow, OperationKind.REBUILD: workflow}
             inventory = _inventory(office, provider)
-        runner = Runner(office.db, office.clock, office.redactor, workflows, on_failed=(record_failure, tell_failure))
-        queue = Queue(office.conninfo, runner.run)
+        dead_after_s = settings.lazaret_worker_dead_after
+        runner = Runner(
+            office.db,
+            office.clock,
+            office.redactor,
+            workflows,
+            on_failed=(record_failure, tell_failure),
+            lease_s=0.8 * dead_after_s,
+        )
+        queue = Queue(office.conninfo, runner.run, dead_after_s=dead_after_s)
         await stack.enter_async_context(queue.open())
         yield Workshop(office, queue, inventory)
 

@@ -46,6 +46,10 @@ class Settings(BaseModel):
         4, ge=1, le=64, description="Operations that one worker process runs at once."
     )
 
+    lazaret_worker_dead_after: float = Field(
+        15, ge=1, description="Seconds of silence after which a worker is taken for dead and its work is taken over."
+    )
+
     # The provider account
     time4vps_base_url: str = Field(
         "https://billing.time4vps.com/api", description="Base address of the Time4VPS API, or of the lab."

@@ -16,9 +16,8 @@ from lazaret.kernel.database import driver_connection
 from lazaret.operations.model import Operation
 
 QUEUE_NAME = "operations"
-HEARTBEAT_S = 5.0
 DEAD_AFTER_S = 15.0
-"""A worker that has not been heard of for so long is dead; its operations are taken over."""
+"""A worker that has not been heard of for so long is dead, and its operations are taken over."""
 
 RunOperation = Callable[[int], Awaitable[None]]
 
@@ -26,7 +25,8 @@ RunOperation = Callable[[int], Awaitable[None]]
 class Queue:
     """Hands operations to workers. Enqueueing uses the caller's connection; working needs `open`."""
 
-    def __init__(self, conninfo: str, run: RunOperation | None = None) -> None:
+    def __init__(self, conninfo: str, run: RunOperation | None = None, *, dead_after_s: float = DEAD_AFTER_S) -> None:
+        self._dead_after_s = dead_after_s
         self._app = procrastinate.App(
             connector=procrastinate.PsycopgConnector(conninfo=conninfo, min_size=1, max_size=6)
         )
@@ -39,7 +39,7 @@ class Queue:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Connections of its own, for `work` and `release_jobs_of_dead_workers`."""
+        """Connections of its own, for `work` and `drop_jobs_of_dead_workers`."""
         async with self._app.open_async():
             yield
 
@@ -62,19 +62,21 @@ class Queue:
             queues=[QUEUE_NAME],
             concurrency=concurrency,
             install_signal_handlers=False,
-            update_heartbeat_interval=HEARTBEAT_S,
-            stalled_worker_timeout=DEAD_AFTER_S,
+            update_heartbeat_interval=self._dead_after_s / 3,
+            stalled_worker_timeout=self._dead_after_s,
             shutdown_graceful_timeout=1,
             delete_jobs="always",
             fetch_job_polling_interval=1.0,
             listen_notify=True,
         )
 
-    async def release_jobs_of_dead_workers(self) -> list[int]:
-        """Give the jobs of dead workers back to the queue; returns the operations' ids. Needs an open queue."""
-        jobs = await self._app.job_manager.get_stalled_jobs(queue=QUEUE_NAME, seconds_since_heartbeat=DEAD_AFTER_S)
-        released = []
+    async def drop_jobs_of_dead_workers(self) -> None:
+        """Delete the jobs that dead workers hold, which would block their servers. Needs an open queue.
+
+        Nothing is lost: the tables say that their operations are due, and the next pass enqueues them.
+        """
+        jobs = await self._app.job_manager.get_stalled_jobs(
+            queue=QUEUE_NAME, seconds_since_heartbeat=self._dead_after_s
+        )
         for job in jobs:
-            await self._app.job_manager.retry_job(job)
-            released.append(int(str(job.task_kwargs["operation_id"])))
-        return released
+            await self._app.job_manager.finish_job(job, status=procrastinate.jobs.Status.FAILED, delete_job=True)

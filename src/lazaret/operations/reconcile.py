@@ -14,7 +14,7 @@ from lazaret.operations.queue import Queue
 
 async def enqueue_due(db: Database, queue: Queue, clock: Clock, *, limit: int = 200) -> list[int]:
     """One pass; returns the ids that were handed to the queue. Doing it twice changes nothing."""
-    await queue.release_jobs_of_dead_workers()
+    await queue.drop_jobs_of_dead_workers()
     now = clock.now()
     async with db.transaction() as session:
         due = await _due(session, now, limit)

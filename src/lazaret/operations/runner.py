@@ -31,7 +31,7 @@ from lazaret.servers.status import Party, ServerStatus, StatusEvent
 logger = get_logger(__name__)
 
 LEASE_S = 12.0
-RENEW_S = 3.0
+"""Shorter than the time after which a worker is taken for dead. It is renewed four times as often."""
 MAX_RESUMES = 5
 """Crashes in a row without one step of progress before the operation is given up as poison."""
 
@@ -57,7 +57,9 @@ class Runner:
         workflows: Mapping[OperationKind, Workflow],
         *,
         on_failed: Sequence[FailureListener] = (),
+        lease_s: float = LEASE_S,
     ) -> None:
+        self._lease_s = lease_s
         self._db = db
         self._clock = clock
         self._redactor = redactor
@@ -97,7 +99,7 @@ class Runner:
                 server.provisioning_attempts = operation.attempt
             operation.status = OperationStatus.RUNNING.value
             operation.lease = secrets.token_hex(8)
-            operation.lease_until = now + timedelta(seconds=LEASE_S)
+            operation.lease_until = now + timedelta(seconds=self._lease_s)
             operation.started_at = operation.started_at or now
             message = (
                 f"taken over after its worker died, at {operation.step or 'the start'}"
@@ -144,13 +146,13 @@ class Runner:
     async def _keep_lease(self, run: OperationRun) -> None:
         """Renew until told otherwise. A database that is away for a while only delays the next renewal."""
         while True:
-            await asyncio.sleep(RENEW_S)
+            await asyncio.sleep(self._lease_s / 4)
             try:
                 async with run.apply() as (session, operation):
                     if operation.cancel_requested_by:
                         await end_cancelled(session, operation, audit.WORKER, at=self._clock.now())
                         break
-                    operation.lease_until = self._clock.now() + timedelta(seconds=LEASE_S)
+                    operation.lease_until = self._clock.now() + timedelta(seconds=self._lease_s)
             except store.LeaseLost:
                 break
             except Exception as error:  # noqa: BLE001 - the database may be restarting; the lease is still ours
