@@ -6,8 +6,8 @@ import unicodedata
 
 from pydantic import SecretStr
 
-LONGEST_RESULT = 65_536
-"""Characters of a result that are looked at."""
+LONGEST_RESULT = 16_384
+"""Characters of a result that are looked at; of a longer log, the end, where the password stands."""
 
 _QUOTE = r'this\.innerHTML\s*=\s*(?P<quote>"|&quot;)'
 _END = r"(?P=quote)\s*(?:;|'|&\#0*39;|&\#[xX]0*27;)"
@@ -23,7 +23,7 @@ _CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "
 
 def password_in(result: str) -> SecretStr | None:
     """The password, or None when the text holds none that could be one."""
-    text = result[:LONGEST_RESULT]
+    text = result[-LONGEST_RESULT:]
     for pattern in _LINKS:
         link = pattern.search(text)
         if link is not None:
