@@ -1,41 +1,43 @@
 """SSH and TCP by asyncssh. Fulfils `servers.access.RemoteAccess`.
 
-Nothing is read from the user's SSH configuration, agent or known_hosts: host keys and logins come from the caller only.
+Host keys and logins come from the caller only; see `options`.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from typing import TypeVar
 
 import asyncssh
 
+from lazaret.adapters.ssh.failures import host_key_changed, place, while_connecting, while_logging_in
+from lazaret.adapters.ssh.options import (
+    HOST_KEY_ALGORITHMS,
+    login_options,
+    preferred_algorithms,
+    public_keys,
+    stranger_options,
+)
+from lazaret.adapters.ssh.session import AsyncSshSession
 from lazaret.servers.access import (
-    AccessError,
-    CommandResult,
-    CommandTimeout,
-    ConnectionLost,
     ConnectionRefusedByHost,
-    HostKeyChanged,
     HostSilent,
     Login,
-    LoginRefused,
     NoBanner,
-    PasswordLogin,
     PortState,
     RemoteSession,
     SshEndpoint,
 )
 
-OUTPUT_LIMIT = 1024 * 1024
-"""Bytes kept of each stream of a command."""
-KEEPALIVE_S = 5
-KEEPALIVE_MISSES = 3
-_HOST_KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512")
+CLOSE_S = 2.0
+"""How long a connection may take to say goodbye."""
 
-logging.getLogger("asyncssh").setLevel(logging.WARNING)  # its debug lines show what is sent
+T = TypeVar("T")
+
+asyncssh.set_log_level(logging.WARNING)  # its debug lines show what is sent
 
 
 class AsyncSshAccess:
@@ -43,148 +45,115 @@ class AsyncSshAccess:
 
     async def probe_port(self, address: str, port: int, *, timeout_s: float = 3) -> PortState:
         try:
-            async with asyncio.timeout(timeout_s):
-                _, writer = await asyncio.open_connection(address, port)
-        except ConnectionRefusedError:
+            (await _connected(SshEndpoint(address, port), timeout_s)).close()
+        except ConnectionRefusedByHost:
             return PortState.REFUSED
-        except (TimeoutError, OSError):
+        except HostSilent:
             return PortState.SILENT
-        writer.close()
         return PortState.OPEN
 
     async def read_host_keys(self, endpoint: SshEndpoint, *, timeout_s: float = 10) -> tuple[str, ...]:
-        """One handshake for each type of key; ed25519 first, and the others only where it is missing."""
-        for key_type in _HOST_KEY_TYPES:
-            with _translated(endpoint):
-                async with asyncio.timeout(timeout_s):
-                    try:
-                        key = await asyncssh.get_server_host_key(
-                            endpoint.address, endpoint.port, config=None, server_host_key_algs=[key_type]
-                        )
-                    except asyncssh.KeyExchangeFailed:
-                        continue
-            if key is not None:
-                return (_public_part(key),)
-        raise NoBanner(f"{endpoint.address} offers no host key of a kind that we accept.")
+        """One key, the best that the host has. More would need a handshake each, and since OpenSSH 9.8 a host shuts
+        out for a while whoever connects often without logging in."""
+        return (await self._presented_key(endpoint, HOST_KEY_ALGORITHMS, timeout_s),)
 
     def connect(
         self, endpoint: SshEndpoint, *, host_keys: Sequence[str], login: Login, timeout_s: float = 15
     ) -> AbstractAsyncContextManager[RemoteSession]:
-        return self._open(endpoint, host_keys, login, timeout_s)
-
-    @asynccontextmanager
-    async def _open(
-        self, endpoint: SshEndpoint, host_keys: Sequence[str], login: Login, timeout_s: float
-    ) -> AsyncIterator[RemoteSession]:
-        options = _options(endpoint, host_keys, timeout_s) | _credentials(login)
-        with _translated(endpoint):
-            async with asyncio.timeout(timeout_s + 1):
-                connection = await asyncssh.connect(endpoint.address, endpoint.port, **options)
-        try:
-            yield _Session(connection, endpoint)
-        finally:
-            connection.close()
-            with contextlib.suppress(TimeoutError, OSError, asyncssh.Error):
-                async with asyncio.timeout(2):
-                    await connection.wait_closed()
+        return self._session(endpoint, host_keys, login, timeout_s)
 
     async def offers_password_login(
         self, endpoint: SshEndpoint, *, host_keys: Sequence[str], timeout_s: float = 10
     ) -> bool:
-        """Asks which methods the host would accept, by offering none. asyncssh checks no host key here, so we do."""
-        if not set(await self.read_host_keys(endpoint, timeout_s=timeout_s)) & set(host_keys):
-            raise _key_changed(endpoint)
-        options = asyncssh.SSHClientConnectionOptions(**_options(endpoint, host_keys, timeout_s))
-        with _translated(endpoint):
-            async with asyncio.timeout(timeout_s):
-                methods = await asyncssh.get_server_auth_methods(endpoint.address, endpoint.port, options=options)
-        return bool({"password", "keyboard-interactive"} & set(methods))
+        """Asks which methods the host would accept, by offering none; one that lets us in for nothing is open, too.
 
+        asyncssh checks no host key while it asks, so that is done on a connection before.
+        """
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        trusted = public_keys(host_keys)
+        presented = await self._presented_key(endpoint, preferred_algorithms(trusted), timeout_s)
+        if presented not in map(_public_part, trusted):
+            raise host_key_changed(endpoint)
 
-class _Session:
-    """One open connection; fulfils `RemoteSession`."""
+        async def ask(sock: socket.socket) -> Sequence[str]:
+            return await asyncssh.get_server_auth_methods(
+                username=endpoint.user, sock=sock, config=None, options=stranger_options(endpoint)
+            )
 
-    def __init__(self, connection: asyncssh.SSHClientConnection, endpoint: SshEndpoint) -> None:
-        self._connection = connection
-        self._endpoint = endpoint
+        methods = await _over_ssh(endpoint, ask, deadline - asyncio.get_running_loop().time())
+        return not {"password", "keyboard-interactive", "none"}.isdisjoint(methods)
 
-    async def run(self, command: str, *, stdin: str = "", timeout_s: float = 30) -> CommandResult:
+    async def _presented_key(self, endpoint: SshEndpoint, algorithms: Sequence[str], timeout_s: float) -> str:
+        async def shake_hands(sock: socket.socket) -> asyncssh.SSHKey | None:
+            return await asyncssh.get_server_host_key(
+                sock=sock, config=None, server_host_key_algs=list(algorithms), options=stranger_options(endpoint)
+            )
+
+        key = await _over_ssh(endpoint, shake_hands, timeout_s)
+        if key is None:
+            raise NoBanner(f"{place(endpoint)} presents no host key.")
+        return _public_part(key)
+
+    @asynccontextmanager
+    async def _session(
+        self, endpoint: SshEndpoint, host_keys: Sequence[str], login: Login, timeout_s: float
+    ) -> AsyncIterator[RemoteSession]:
+        trusted = public_keys(host_keys)
+        if not trusted:
+            raise host_key_changed(endpoint)
+        options = login_options(endpoint, trusted, login)
+
+        async def log_in(sock: socket.socket) -> asyncssh.SSHClientConnection:
+            return await asyncssh.connect(sock=sock, config=None, options=options)
+
+        connection = await _over_ssh(endpoint, log_in, timeout_s)
         try:
-            async with asyncio.timeout(timeout_s):
-                done = await self._connection.run(command, input=stdin, check=False, encoding="utf-8", errors="replace")
-        except TimeoutError:
-            self._connection.abort()
-            raise CommandTimeout(f"A command on {self._endpoint.address} took longer than {timeout_s:.0f} s.") from None
-        except (asyncssh.Error, OSError) as error:
-            raise ConnectionLost(
-                f"The connection to {self._endpoint.address} ended in the middle of a command: {type(error).__name__}."
-            ) from None
-        if done.exit_status is None:
-            raise ConnectionLost(f"The connection to {self._endpoint.address} ended in the middle of a command.")
-        return CommandResult(done.exit_status, _text(done.stdout), _text(done.stderr))
+            yield AsyncSshSession(connection, endpoint)
+        finally:
+            await _close(connection)
 
 
-def _text(stream: object) -> str:
-    return str(stream or "")[:OUTPUT_LIMIT]
+async def _over_ssh(endpoint: SshEndpoint, talk: Callable[[socket.socket], Awaitable[T]], timeout_s: float) -> T:
+    """Connect and talk, within `timeout_s` in all. Connecting first tells a silent host from a silent SSH server."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout_s
+    sock = await _connected(endpoint, timeout_s)
+    try:
+        with while_logging_in(endpoint):
+            async with asyncio.timeout_at(deadline):
+                return await talk(sock)
+    except BaseException:
+        sock.close()
+        raise
 
 
-def _options(endpoint: SshEndpoint, host_keys: Sequence[str], timeout_s: float) -> dict[str, Any]:
-    """Nothing of the user's own configuration; only the given host keys are trusted."""
-    trusted = [asyncssh.import_public_key(key) for key in host_keys]
-    return {
-        "username": endpoint.user,
-        "config": None,
-        "known_hosts": (trusted, [], []),
-        "agent_path": None,
-        "gss_host": None,
-        "x509_trusted_certs": [],
-        "connect_timeout": timeout_s,
-        "login_timeout": timeout_s,
-        "keepalive_interval": KEEPALIVE_S,
-        "keepalive_count_max": KEEPALIVE_MISSES,
-    }
+async def _connected(endpoint: SshEndpoint, timeout_s: float) -> socket.socket:
+    """A socket that is connected. Raises `HostSilent` or `ConnectionRefusedByHost`."""
+    loop = asyncio.get_running_loop()
+    with while_connecting(endpoint):
+        async with asyncio.timeout(timeout_s):
+            found = await loop.getaddrinfo(endpoint.address, endpoint.port, type=socket.SOCK_STREAM)
+            family, kind, protocol, _, address = found[0]
+            sock = socket.socket(family, kind, protocol)
+            try:
+                sock.setblocking(False)
+                await loop.sock_connect(sock, address)
+            except BaseException:
+                sock.close()
+                raise
+            return sock
 
 
-def _credentials(login: Login) -> dict[str, Any]:
-    """Either the password or the key, never one after the other."""
-    if isinstance(login, PasswordLogin):
-        return {
-            "password": login.password.get_secret_value(),
-            "client_keys": None,
-            "preferred_auth": "password,keyboard-interactive",
-        }
-    return {"password": None, "client_keys": [str(login.private_key)], "preferred_auth": "publickey"}
+async def _close(connection: asyncssh.SSHClientConnection) -> None:
+    connection.close()
+    try:
+        async with asyncio.timeout(CLOSE_S):
+            await connection.wait_closed()
+    except (TimeoutError, OSError, asyncssh.Error):
+        with contextlib.suppress(OSError, asyncssh.Error):
+            connection.abort()
 
 
 def _public_part(key: asyncssh.SSHKey) -> str:
     """`<type> <base64>`, without comment."""
     return " ".join(key.export_public_key().decode().split()[:2])
-
-
-@contextlib.contextmanager
-def _translated(endpoint: SshEndpoint) -> Iterator[None]:
-    """asyncssh's and the system's errors as ours."""
-    where = f"{endpoint.address} port {endpoint.port}"
-    try:
-        yield
-    except AccessError:
-        raise
-    except asyncssh.HostKeyNotVerifiable:
-        raise _key_changed(endpoint) from None
-    except asyncssh.PermissionDenied:
-        raise LoginRefused(f"{where} does not accept this login.") from None
-    except ConnectionRefusedError:
-        raise ConnectionRefusedByHost(f"{where} refuses connections.") from None
-    except (asyncssh.ConnectionLost, asyncssh.DisconnectError, ConnectionResetError, EOFError):
-        raise NoBanner(f"{where} accepts connections, but SSH does not answer on them.") from None
-    except TimeoutError:
-        raise HostSilent(f"{where} does not answer in time.") from None
-    except OSError as error:
-        raise HostSilent(f"{where} cannot be reached: {error.strerror or type(error).__name__}.") from None
-
-
-def _key_changed(endpoint: SshEndpoint) -> HostKeyChanged:
-    return HostKeyChanged(
-        f"{endpoint.address} port {endpoint.port} presents a host key that is not pinned for it.",
-        hint="Nothing secret was sent.",
-    )
