@@ -45,16 +45,16 @@ class Queue:
 
     async def enqueue(self, session: AsyncSession, operation: Operation) -> None:
         """Wake a worker for this operation when the caller's transaction commits; a second time changes nothing."""
-        connection = await driver_connection(session)
-        job = self._task.configure(
-            lock=operation.server_handle,
-            queueing_lock=str(operation.id),
-            priority=operation.priority,
-            connection=connection,
-        )
         with contextlib.suppress(exceptions.AlreadyEnqueued):
             async with session.begin_nested():
-                await job.defer_async(operation_id=operation.id)
+                # Asked for inside: only then the savepoint exists to which a refused insert falls back.
+                connection = await driver_connection(session)
+                await self._task.configure(
+                    lock=operation.server_handle,
+                    queueing_lock=str(operation.id),
+                    priority=operation.priority,
+                    connection=connection,
+                ).defer_async(operation_id=operation.id)
 
     async def work(self, *, concurrency: int) -> None:
         """Run jobs until cancelled, which hands running operations to the next worker. Needs an open queue."""

@@ -139,6 +139,7 @@ async def installation(conninfo: str, time_scale: float) -> AsyncIterator[Instal
             "LAZARET_SECRET_KEY": "cGxhbnRlZC1rZXktdGhhdC1pcy0zMi1ieXRlcy1sb24=",
             "LAZARET_PROVIDER_CALLS_PER_MINUTE": "6000",
             "LAZARET_WORKER_DEAD_AFTER": "2",
+            "PASSWORD_RESET_TIMEOUT": "3",
             "SERVER_SYNC_INTERVAL": "0.5",
         }
         settings = load_settings({k: v for k, v in environment.items() if k not in {"PATH", "HOME"}})
