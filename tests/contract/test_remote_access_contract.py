@@ -61,9 +61,12 @@ UNHEALTHY = {
 }
 
 
-@pytest.fixture(params=["asyncssh"])
+ACCESSES = {"asyncssh": AsyncSshAccess}
+
+
+@pytest.fixture(params=ACCESSES)
 def access(request: pytest.FixtureRequest) -> RemoteAccess:
-    return AsyncSshAccess()
+    return ACCESSES[request.param]()
 
 
 @pytest.fixture
@@ -184,6 +187,17 @@ class TestHostKeys:
             await log_in(access, host, WRONG)
         assert "publickey" not in host.tried
         assert set(host.users) == {"root"}
+
+    async def test_the_users_agent_is_not_asked(self, access, host, tmp_path, monkeypatch):
+        asked = []
+        agent = await asyncio.start_unix_server(lambda _, writer: (asked.append(1), writer.close()), tmp_path / "agent")
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
+        for login in (WRONG, key_file(tmp_path, asyncssh.generate_private_key("ssh-ed25519"))):
+            with pytest.raises(LoginRefused):
+                await log_in(access, host, login)
+        await access.offers_password_login(host.endpoint, host_keys=host.pinned)
+        agent.close()
+        assert asked == []
 
 
 class TestLogin:
