@@ -183,8 +183,10 @@ def raise_firewall(ports):
     absent = sorted(set(ports) - allowed_ports(read("/etc/ufw/user.rules")))
     if absent:
         run("ufw", "allow", "proto", "tcp", "to", "any", "port", ",".join(map(str, absent)))
-    run("ufw", "--force", "enable")
-    run("ufw", "reload")
+    if "ENABLED=yes" in (read("/etc/ufw/ufw.conf") or ""):
+        run("ufw", "reload")
+    else:
+        run("ufw", "--force", "enable")
 
 
 def apply(module):
