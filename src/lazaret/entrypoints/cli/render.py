@@ -77,7 +77,8 @@ def age(moment: datetime | None) -> str:
 
 
 def _cell(value: object) -> Text:
-    text = value.isoformat(sep=" ", timespec="seconds") if isinstance(value, datetime) else str(value or "")
+    shown = value.isoformat(sep=" ", timespec="seconds") if isinstance(value, datetime) else value
+    text = "" if shown is None else str(shown)
     return Text(text, style=STYLES.get(text, ""))
 
 
