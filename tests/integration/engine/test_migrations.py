@@ -32,7 +32,9 @@ async def test_several_processes_may_migrate_at_once(empty_conninfo: str) -> Non
     assert await migrations.is_current(empty_conninfo)
 
 
-@pytest.mark.parametrize("statement", ["update audit_log set actor = 'x'", "delete from audit_log", "truncate audit_log"])
+@pytest.mark.parametrize(
+    "statement", ["update audit_log set actor = 'x'", "delete from audit_log", "truncate audit_log"]
+)
 def test_audit_log_is_append_only(conninfo: str, statement: str) -> None:
     with psycopg.connect(conninfo, autocommit=True) as connection:
         connection.execute(

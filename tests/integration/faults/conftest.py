@@ -176,13 +176,16 @@ def assert_no_secret_in_clear(installation: Installation) -> None:
     with psycopg.connect(installation.conninfo) as connection:
         tables = connection.execute("select tablename from pg_tables where schemaname = 'public'").fetchall()
         for (table,) in tables:
-            rows = connection.execute(f'select t::text from "{table}" t').fetchall()  # noqa: S608
+            rows = connection.execute(f'select t::text from "{table}" t').fetchall()
             places[f"table {table}"] = "\n".join(row[0] for row in rows)
             if table in {"checkpoint_blobs", "checkpoint_writes"}:
-                blobs = connection.execute(f'select blob from "{table}"').fetchall()  # noqa: S608
+                blobs = connection.execute(f'select blob from "{table}"').fetchall()
                 places[f"blobs of {table}"] = "\n".join((blob or b"").decode(errors="replace") for (blob,) in blobs)
     found = [
-        place for place, text in places.items() for secret in installation.secrets() if len(secret) > 5 and secret in text
+        place
+        for place, text in places.items()
+        for secret in installation.secrets()
+        if len(secret) > 5 and secret in text
     ]
     assert not found, f"a secret stands in clear in: {', '.join(sorted(set(found)))}"
     assert "Traceback" not in places["log"], places["log"][-4000:]

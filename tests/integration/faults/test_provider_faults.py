@@ -91,9 +91,7 @@ async def test_a_person_gives_the_password(installation: Installation, switch: s
     now = installation.office.clock.now()
     async with installation.office.db.transaction() as session:
         truth = SecretStr(installation.lab.cloud.servers()[0].root_password.get_secret_value())
-        resumed = await installation.office.desk.provision(
-            session, "vps-900001", OPERATOR, at=now, root_password=truth
-        )
+        resumed = await installation.office.desk.provision(session, "vps-900001", OPERATOR, at=now, root_password=truth)
     assert resumed.id == operation.id
     ended = await installation.until_ended()
     assert ended.status == OperationStatus.SUCCEEDED, ended.error
