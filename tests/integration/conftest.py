@@ -1,4 +1,4 @@
-"""Real PostgreSQL for every test: one embedded server for the session, one fresh database built by the migrations each."""
+"""Real PostgreSQL for every test: one embedded server for the session, one fresh database with our schema each."""
 
 import itertools
 import shutil

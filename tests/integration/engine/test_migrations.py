@@ -38,7 +38,8 @@ async def test_several_processes_may_migrate_at_once(empty_conninfo: str) -> Non
 def test_audit_log_is_append_only(conninfo: str, statement: str) -> None:
     with psycopg.connect(conninfo, autocommit=True) as connection:
         connection.execute(
-            "insert into audit_log (at, actor, channel, action, subject, details) values (now(), 'a', 'cli', 'b', 'c', '{}')"
+            "insert into audit_log (at, actor, channel, action, subject, details)"
+            " values (now(), 'a', 'cli', 'b', 'c', '{}')"
         )
         with pytest.raises(psycopg.errors.RaiseException, match="append-only"):
             connection.execute(statement)

@@ -1,4 +1,4 @@
-"""What the provider does wrong, and what must come of it: ready in the end, or a person asked, and never a second call."""
+"""What the provider does wrong, and what must come of it: ready, or a person asked, and never a second call."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The worker is killed with SIGKILL in each step and started again: ready, and nothing was asked of the provider twice."""
+"""The worker is killed with SIGKILL in each step and started again: ready, and nothing was asked for twice."""
 
 import pytest
 
