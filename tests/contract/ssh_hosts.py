@@ -27,6 +27,7 @@ class SshHost:
     users: list[str] = field(default_factory=list)
     connections: list[asyncssh.SSHServerConnection] = field(default_factory=list)
     received: dict[str, bytes] = field(default_factory=dict)
+    hung_up: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def endpoint(self) -> SshEndpoint:
@@ -135,9 +136,11 @@ async def _garbage(_: SshHost, process: asyncssh.SSHServerProcess[bytes]) -> Non
     process.exit(0)
 
 
-async def _hang(_: SshHost, process: asyncssh.SSHServerProcess[bytes]) -> None:
+async def _hang(host: SshHost, process: asyncssh.SSHServerProcess[bytes]) -> None:
+    """Until the other side closes its channel."""
     process.stdout.write(b"begun")
-    await asyncio.sleep(60)
+    await process.wait_closed()
+    host.hung_up.set()
 
 
 async def _crash(host: SshHost, process: asyncssh.SSHServerProcess[bytes]) -> None:

@@ -328,12 +328,14 @@ class TestCommands:
         with pytest.raises(ConnectionLost):
             await session.run("exit 0")
 
-    async def test_cancelling_a_command_leaves_the_connection_usable(self, session):
+    async def test_cancelling_a_command_ends_it_and_leaves_the_connection_usable(self, session, host):
         running = asyncio.create_task(session.run("hang"))
         await asyncio.sleep(0.1)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
+        async with asyncio.timeout(2):
+            await host.hung_up.wait()
         assert (await session.run("exit 0")).ok
 
     @pytest.mark.slow

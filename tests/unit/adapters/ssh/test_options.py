@@ -37,6 +37,16 @@ def test_nothing_of_the_users_is_used(login, monkeypatch):
     assert login_options(HERE, [ED25519], login).known_hosts == ([ED25519], [], [])
 
 
+@pytest.fixture
+def key_at_home(tmp_path, monkeypatch) -> None:
+    """The user has a key of their own where every SSH client looks for it."""
+    (tmp_path / ".ssh").mkdir()
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    (tmp_path / ".ssh" / "id_ed25519").write_bytes(key.export_private_key())
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.mark.usefixtures("key_at_home")
 @pytest.mark.parametrize("login", ["password"], indirect=True)
 def test_a_password_brings_no_key(login):
     options = login_options(HERE, [ED25519], login)
@@ -52,6 +62,7 @@ def test_a_key_brings_no_password(login):
     assert len(options.client_keys) == 1
 
 
+@pytest.mark.usefixtures("key_at_home")
 def test_a_stranger_has_nothing_to_tell():
     options = stranger_options(HERE)
     assert options.password is None and not options.client_keys
