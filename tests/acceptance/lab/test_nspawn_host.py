@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import asyncssh
 import pytest
+import pytest_asyncio
 from pydantic import SecretStr
 
 from lazaret.kernel.errors import Conflict
@@ -49,7 +50,7 @@ docker run -d --name web --restart unless-stopped -p 8080:80 lab/web:1 /bin/busy
 """
 
 
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def rack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[NspawnRack]:
     directory = tmp_path_factory.mktemp("lab") / "hosts"
     rack = NspawnRack(name=NAME, directory=directory)
@@ -62,7 +63,7 @@ async def rack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Nspawn
     assert not directory.exists()
 
 
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def host(rack: NspawnRack) -> NspawnHost:
     host = await rack.new_host(900001)
     await host.create(os=DEBIAN_13.os, hostname=HOSTNAME, root_password=PASSWORD)
