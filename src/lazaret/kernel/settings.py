@@ -122,7 +122,7 @@ class Settings(BaseModel):
 ALIASES = {"TIME4VPS_USERNAME": "TIME4VPS_LOGIN"}
 """Other names under which a variable is accepted."""
 
-_SECRETS = {"DATABASE_URL", "LAZARET_SECRET_KEY", "TIME4VPS_PASSWORD", "TELEGRAM_BOT_TOKEN"}
+SECRETS = {"DATABASE_URL", "LAZARET_SECRET_KEY", "TIME4VPS_PASSWORD", "TELEGRAM_BOT_TOKEN"}
 """Variables that may come from a file."""
 
 _OWN_PREFIX = "LAZARET_"
@@ -131,7 +131,7 @@ _OWN_PREFIX = "LAZARET_"
 def known_names() -> set[str]:
     """Every variable name that means something to us."""
     names = {field.upper() for field in Settings.model_fields} | set(ALIASES)
-    return names | {f"{name}_FILE" for name in _SECRETS}
+    return names | {f"{name}_FILE" for name in SECRETS}
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -158,7 +158,7 @@ def _value_of(name: str, environ: Mapping[str, str]) -> str | None:
         if environ.get(candidate):
             return environ[candidate].strip()
         path = environ.get(f"{candidate}_FILE")
-        if path and candidate in _SECRETS:
+        if path and candidate in SECRETS:
             return _read_secret_file(candidate, Path(path))
     return None
 
