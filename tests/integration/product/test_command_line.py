@@ -1,0 +1,97 @@
+"""The command line: what a newcomer types, right and wrong."""
+
+import json
+
+import pytest
+
+from tests.integration.product.conftest import Shell, start_up
+
+
+async def test_up_with_nothing_configured(shell: Shell) -> None:
+    first = await start_up(shell, "first")
+    assert first.started_in_s < 5
+    screen = first.log.read_text()
+    for expected in ("TIME4VPS_LOGIN", "TIME4VPS_MANAGED_SERVER_IDS", "Lazaret only looks", first.token):
+        assert expected in screen
+    async with first.client() as client:
+        assert (await client.get("/api/servers/")).json() == {"items": [], "total": 0, "limit": 100, "offset": 0}
+        assert (await client.get("/readyz")).json() == {"status": "ready"}
+    assert await first.end() == 0
+    again = await start_up(shell, "again")
+    assert again.started_in_s < 5
+    assert "lzr_" not in again.log.read_text(), "the first token is shown once"
+    assert await again.end() == 0
+
+
+async def test_port_taken(shell: Shell) -> None:
+    running = await start_up(shell)
+    shell.environment["LAZARET_PORT"] = running.url.rsplit(":", 1)[1]
+    second = await shell.run("up")
+    assert (second.code, "LAZARET_PORT" in second.err) == (2, True)
+    await running.end()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["servers", "vps-1"], 2, "There is no server"),
+        (["operations", "show", "77"], 2, "There is no operation"),
+        (["operations", "show", "seven"], 2, "parse string as an integer"),
+        (["operations", "cancel", "77"], 2, "There is no operation"),
+        (["provision", "vps-1"], 2, "There is no server"),
+        (["provision", "vps-1", "--root-password-stdin"], 2, "no password"),
+        (["rebuild", "vps-1"], 2, "needs the handle a second time"),
+        (["rebuild", "vps-1", "--confirm", "vps-2"], 2, "needs the handle a second time"),
+        (["rebuild", "vps-1", "--confirm", "vps-1"], 2, "There is no server"),
+        (["incidents", "--server", "vps-1"], 2, "There is no server"),
+        (["token", "revoke", "77"], 2, "There is no valid token"),
+        (["token", "create", " "], 2, "1 to 200 characters"),
+        (["servers", "--status", "sleepy"], 2, "sleepy"),
+        (["nonsense"], 2, "No such command"),
+        (["lab", "power-off", "vps-1", "--name", "no-such-lab"], 1, "no-such-lab"),
+    ],
+)
+async def test_wrong_use_is_told_clearly(shell: Shell, arguments: list[str], code: int, says: str) -> None:
+    finished = await shell.run(*arguments)
+    assert finished.code == code, finished
+    assert says in " ".join((finished.err + finished.out).split()), finished
+
+
+async def test_unknown_setting_stops_the_start(shell: Shell) -> None:
+    shell.environment["LAZARET_PROT"] = "8000"
+    finished = await shell.run("servers")
+    assert finished.code == 2
+    assert "LAZARET_PORT" in finished.err
+
+
+async def test_half_a_list_of_ids_is_no_list(shell: Shell) -> None:
+    shell.environment["TIME4VPS_MANAGED_SERVER_IDS"] = "900001,9o0002"
+    finished = await shell.run("servers")
+    assert finished.code == 2
+    assert "TIME4VPS_MANAGED_SERVER_IDS" in finished.err
+
+
+async def test_tokens_and_json(shell: Shell) -> None:
+    made = await shell.run("token", "create", "ci", "--role", "viewer")
+    assert made.code == 0 and made.out.startswith("lzr_")
+    listed = json.loads((await shell.run("token", "list", "--json")).out)
+    assert [(row["name"], row["role"]) for row in listed] == [("ci", "viewer")]
+    assert "token_hash" not in listed[0]
+    assert (await shell.run("token", "revoke", str(listed[0]["id"]))).code == 0
+    for command in ("servers", "operations", "incidents"):
+        finished = await shell.run(command, "--json")
+        assert (finished.code, json.loads(finished.out)) == (0, []), finished
+
+
+async def test_doctor_finds_what_is_missing(shell: Shell) -> None:
+    findings = {row["check"]: row for row in json.loads((await shell.run("doctor", "--json")).out)}
+    assert findings["database"]["state"] == "ok"
+    assert findings["provider"]["state"] == "missing"
+    shell.environment |= {
+        "TIME4VPS_LOGIN": "a",
+        "TIME4VPS_PASSWORD": "b",
+        "TIME4VPS_BASE_URL": "http://127.0.0.1:9/api",
+    }
+    broken = await shell.run("doctor")
+    assert broken.code == 1
+    assert "cannot be reached" in " ".join(broken.out.split())
