@@ -3,10 +3,13 @@
 A secret is stored before it is used and forgotten once it is no longer needed. Nothing here logs a value.
 """
 
+import html
+import json
 import os
 import re
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import quote
 
 from cryptography.fernet import Fernet, InvalidToken
 from pydantic import SecretStr
@@ -73,9 +76,10 @@ class SecretStore:
         self._redactor.hide(value)
         return value
 
-    async def forget(self, session: AsyncSession, owner: str, kind: str) -> None:
-        """Delete the secret if it is there."""
-        await session.execute(delete(StoredSecret).where(StoredSecret.owner == owner, StoredSecret.kind == kind))
+    async def forget(self, session: AsyncSession, owner: str, kind: str) -> bool:
+        """Delete the secret; whether there was one."""
+        statement = delete(StoredSecret).where(StoredSecret.owner == owner, StoredSecret.kind == kind)
+        return await session.scalar(statement.returning(StoredSecret.id)) is not None
 
 
 class Redactor:
@@ -92,13 +96,19 @@ class Redactor:
         """From now on this value is never shown."""
         text = value.get_secret_value()
         if len(text) >= self.SHORTEST and text not in self._values:
-            self._values.add(text)
+            self._values.update(_spellings(text))
             longest_first = sorted(self._values, key=len, reverse=True)
             self._pattern = re.compile("|".join(re.escape(known) for known in longest_first))
 
     def clean(self, text: str) -> str:
         """`text` with `[hidden]` in place of each secret."""
         return self._pattern.sub("[hidden]", text) if self._pattern else text
+
+
+def _spellings(text: str) -> set[str]:
+    """A secret as it stands in HTML, in JSON, in a Python literal and in a URL."""
+    quoted = {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], repr(text)[1:-1]}
+    return {text, html.escape(text), html.escape(text, quote=False), quote(text, safe=""), *quoted}
 
 
 def load_or_create_key(configured: SecretStr | None, data_dir: Path) -> SecretStr:

@@ -16,6 +16,9 @@ from lazaret.operations.run import OperationRun
 from lazaret.servers.provider import (
     Capability,
     Provider,
+    ProviderAddressNotAllowed,
+    ProviderBusy,
+    ProviderLoginRefused,
     ProviderTask,
     ProviderThrottled,
     ProviderUnavailable,
@@ -24,10 +27,16 @@ from lazaret.servers.provider import (
 
 CLOCK_SLACK = timedelta(seconds=120)
 """How far the provider's clock may differ from ours when its tasks are matched with our calls."""
-SETTLE_S = 15.0
-"""A call whose answer was lost may still arrive: so long nobody concludes that it was not made."""
+SETTLE_S = 30.0
+"""A call whose answer was lost may still arrive: so long after the loss nobody concludes that it was not made."""
 SETTLE_POLL_S = 3.0
 """Between two looks at the provider's tasks meanwhile."""
+
+Send = Callable[[], Awaitable[int]]
+"""Makes the call and returns the provider's task id."""
+
+_NOT_EXECUTED = (ProviderThrottled, ProviderBusy, ProviderLoginRefused, ProviderAddressNotAllowed)
+"""Answers to the call itself that say for certain that nothing was begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +53,13 @@ async def call_once(
     provider: Provider,
     server_id: int,
     action: Capability,
-    prove_and_send: Callable[[], Awaitable[int]],
+    prepare: Callable[[], Awaitable[Send]],
 ) -> MadeCall:
     """Make the call of this operation, or find the one that was made.
 
-    `prove_and_send` proves that the server may be touched and makes the call; it runs only when no earlier call can
-    have had an effect. Raises what it raises, and what reading from the provider raises.
+    `prepare` proves that the server may be touched and returns the call; it runs only when no earlier call can have
+    had an effect, and changes nothing. The intent is written after it, right before the call: so its time is the
+    call's. Raises what both raise, and what reading from the provider raises.
     """
     row = await _latest(run, action)
     if row is not None and row.state == CallState.INTENDED:
@@ -58,8 +68,9 @@ async def call_once(
             return made
     elif row is not None and row.state == CallState.SENT:
         return MadeCall(row.id, row.task_id, row.intended_at)
+    send = await prepare()
     intended = await _intend(run, action, round_=1 if row is None else row.round + 1)
-    return await _send(run, intended, prove_and_send)
+    return await _send(run, intended, send)
 
 
 async def was_made(run: OperationRun, action: Capability) -> bool:
@@ -93,15 +104,14 @@ async def _intend(run: OperationRun, action: Capability, *, round_: int) -> Prov
         return row
 
 
-async def _send(run: OperationRun, row: ProviderCall, send: Callable[[], Awaitable[int]]) -> MadeCall:
+async def _send(run: OperationRun, row: ProviderCall, send: Send) -> MadeCall:
     try:
         task_id = await send()
-    except ProviderThrottled:
+    except _NOT_EXECUTED:
         await _mark(run, row, CallState.NOT_SENT, None)
         raise
     except ProviderUnavailable as error:
-        if error.certainly_not_sent:
-            await _mark(run, row, CallState.NOT_SENT, None)
+        await _mark(run, row, CallState.NOT_SENT if error.certainly_not_sent else CallState.INTENDED, None)
         raise
     await _mark(run, row, CallState.SENT, task_id)
     return MadeCall(row.id, task_id, row.intended_at)
@@ -116,7 +126,7 @@ async def _settle(
         if task_of_call(details, provider.task_names[action], row.intended_at) is not None:
             await _mark(run, row, CallState.SENT, None)
             return MadeCall(row.id, None, row.intended_at)
-        if (run.clock.now() - row.intended_at).total_seconds() >= SETTLE_S:
+        if (run.clock.now() - (row.sent_at or row.intended_at)).total_seconds() >= SETTLE_S:
             await _mark(run, row, CallState.NOT_SENT, None)
             return None
         await run.clock.sleep(SETTLE_POLL_S)
@@ -137,7 +147,7 @@ async def _mark(run: OperationRun, row: ProviderCall, state: CallState, task_id:
     async with run.apply() as (session, operation):
         stored = await session.get_one(ProviderCall, row.id)
         stored.state, stored.task_id = state.value, task_id
-        stored.sent_at = now if state is CallState.SENT else None
+        stored.sent_at = None if state is CallState.NOT_SENT else now
         audit.record(
             session,
             audit.WORKER,

@@ -4,7 +4,7 @@ Nothing here touches a machine. Everything here may be refused, with the reason.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -36,6 +36,9 @@ class NotProvisionable(Conflict):
 PRIORITY_ROUTINE = 0
 PRIORITY_REQUESTED = 10
 PRIORITY_RECOVERY = 20
+
+STATUS_BEFORE = "status_before"
+"""The parameter of a rebuild that says what the server was: it is that again when the rebuild is withdrawn in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class Intents:
         `IllegalTransition`.
         """
         server = await self._admit(session, handle, at=at)
+        before = server.status
         servers.change_status(
             session,
             server,
@@ -82,6 +86,7 @@ class Intents:
             at=at,
             reason=intent.reason or f"rebuild asked for by {intent.actor}",
         )
+        intent = replace(intent, params={**intent.params, STATUS_BEFORE: before})
         return await self._begin(session, server, intent, at=at)
 
     async def enqueue_new(self, session: AsyncSession, server: Server, intent: Intent, *, at: datetime) -> Operation:
@@ -105,7 +110,7 @@ class Intents:
     async def resume(
         self, session: AsyncSession, operation: Operation, actor: audit.Actor, *, at: datetime, note: str
     ) -> None:
-        """A person did what a waiting operation asked for: run it again."""
+        """A person did what a waiting operation, locked by the caller, asked for: run it again."""
         operation.status = OperationStatus.QUEUED.value
         operation.waiting_for = None
         operation.waiting_until = None
@@ -167,16 +172,10 @@ class Intents:
 
 async def end_cancelled(session: AsyncSession, operation: Operation, actor: audit.Actor, *, at: datetime) -> None:
     """End a locked operation as cancelled and put the server's status right."""
-    begun = operation.started_at is not None
-    store.finish(operation, OperationStatus.CANCELLED, at=at, error=f"Cancelled by {actor}.")
-    await store.add_event(session, operation, "operation", f"cancelled by {actor}", at=at)
     server = await servers.get_server(session, operation.server_handle, for_update=True)
-    status = ServerStatus(server.status)
-    event = None
-    if status is ServerStatus.PROVISIONING:
-        event = StatusEvent.PROVISIONING_CANCELLED
-    elif status is ServerStatus.FORCE_REBUILD and not begun:
-        event = StatusEvent.RELEASED if server.provisioned_at else StatusEvent.RELEASED_UNSET
+    store.finish(operation, OperationStatus.CANCELLED, at=at, error=f"Cancelled by {actor}.")
+    await store.close_interrupted_steps(session, operation.id, at=at)
+    event = _event_of_cancelling(ServerStatus(server.status), operation.params.get(STATUS_BEFORE))
     if event is not None:
         servers.change_status(
             session,
@@ -188,3 +187,20 @@ async def end_cancelled(session: AsyncSession, operation: Operation, actor: audi
             reason=f"operation {operation.id} was cancelled",
             operation_id=operation.id,
         )
+    await store.add_event(session, operation, "operation", f"cancelled by {actor}", at=at)
+
+
+def _event_of_cancelling(status: ServerStatus, before: str | None) -> StatusEvent | None:
+    """A rebuild that still shows as a wish did nothing to the server, which is what it was; never better than that."""
+    if status is ServerStatus.PROVISIONING:
+        return StatusEvent.PROVISIONING_CANCELLED
+    if status is not ServerStatus.FORCE_REBUILD:
+        return None
+    match before:
+        case ServerStatus.READY:
+            return StatusEvent.RELEASED
+        case ServerStatus.IN_USE:
+            return StatusEvent.RELEASED_WITH_SERVICES
+        case ServerStatus.PENDING_SETUP:
+            return StatusEvent.RELEASED_UNSET
+    return StatusEvent.PROVISIONING_CANCELLED

@@ -154,3 +154,4 @@ class ProviderCall(Base):
     task_id: Mapped[int | None]
     intended_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
+    """When its answer came, or was lost: until a while after that it may still arrive."""

@@ -51,4 +51,6 @@ async def _end_overdue_waits(session: AsyncSession, now: datetime) -> None:
         operation.status = OperationStatus.QUEUED.value
         operation.due_at = now
         operation.attempt = max(0, operation.attempt - 1)
-        await store.add_event(session, operation, "operation", f"nobody answered: {operation.waiting_for}", at=now)
+        message = f"nobody answered: {operation.waiting_for}"
+        operation.waiting_for = operation.waiting_until = None
+        await store.add_event(session, operation, "operation", message, at=now)

@@ -17,6 +17,7 @@ from lazaret.kernel.secrets import Redactor
 from lazaret.operations import store
 from lazaret.operations.model import Operation, OperationStep
 from lazaret.operations.outcome import Advance, Done, GiveUp, Outcome, Retry, Wait
+from lazaret.servers.provider import ProviderThrottled
 
 logger = get_logger(__name__)
 
@@ -83,22 +84,29 @@ async def run_step(
     """Run one step with its deadline and record how it went. Errors become outcomes; `LeaseLost` goes through."""
     step_id = await _begin_step(run, name, deadline_s)
     try:
-        async with asyncio.timeout(deadline_s):
+        async with asyncio.timeout(deadline_s) as deadline:
             outcome = await action()
     except store.LeaseLost:
         raise
-    except TimeoutError:
-        outcome = Retry(
-            StepTimeout(f"The step {name} took longer than {deadline_s:.0f} s.", hint="It will be retried.")
-        )
-    except LazaretError as error:
-        outcome = Retry(error) if error.retryable else GiveUp(error)
-    except Exception as error:
-        logger.exception("step.failed", operation=run.operation_id, step=name)
-        message = run.redactor.clean(f"{type(error).__name__}: {error}")[:300]
-        outcome = Retry(UnexpectedFailure(f"The step {name} failed: {message}", hint="The log has the details."))
+    except Exception as error:  # noqa: BLE001 - a step's failure is an outcome; it is logged there
+        outcome = _outcome_of(run, name, error, deadline_s=deadline_s if deadline.expired() else None)
     await _end_step(run, step_id, name, outcome)
     return outcome
+
+
+def _outcome_of(run: OperationRun, name: str, error: Exception, *, deadline_s: float | None) -> Outcome:
+    """What an exception of a step means; `deadline_s` is given when its own deadline ended it."""
+    match error:
+        case TimeoutError() if deadline_s is not None:
+            text = f"The step {name} took longer than {deadline_s:.0f} s."
+            return Retry(StepTimeout(text, hint="It will be retried."))
+        case ProviderThrottled(wait_s=wait_s):
+            return Retry(error, after_s=wait_s)
+        case LazaretError():
+            return Retry(error) if error.retryable else GiveUp(error)
+    logger.error("step.failed", operation=run.operation_id, step=name, exc_info=error)
+    message = run.redactor.clean(f"{type(error).__name__}: {error}")[:300]
+    return Retry(UnexpectedFailure(f"The step {name} failed: {message}", hint="The log has the details."))
 
 
 async def _begin_step(run: OperationRun, name: str, deadline_s: float) -> int:

@@ -9,20 +9,19 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.kernel import audit
 from lazaret.kernel.clock import Clock
 from lazaret.kernel.database import Database
-from lazaret.kernel.errors import LazaretError
+from lazaret.kernel.errors import LazaretError, Misconfigured
 from lazaret.kernel.logging import get_logger
 from lazaret.kernel.metrics import PROVISIONING_ATTEMPTS, PROVISIONING_DURATION
 from lazaret.kernel.secrets import Redactor
 from lazaret.operations import store
 from lazaret.operations.backoff import backoff_s
 from lazaret.operations.intents import end_cancelled
-from lazaret.operations.model import Operation, OperationKind, OperationStatus, OperationStep
+from lazaret.operations.model import Operation, OperationKind, OperationStatus
 from lazaret.operations.outcome import Done, GiveUp, Outcome, Retry, Wait
 from lazaret.operations.run import OperationRun, UnexpectedFailure, Workflow
 from lazaret.servers import store as servers
@@ -44,6 +43,12 @@ class Crashing(LazaretError):
     """Worker after worker died in the same step."""
 
     code = "crashing"
+
+
+class NoWorkflow(Misconfigured):
+    """This worker does not know how to do what the operation asks for."""
+
+    code = "no_workflow"
 
 
 class Runner:
@@ -92,7 +97,7 @@ class Runner:
                 return None
             if crashed:
                 operation.resumes += 1
-                await _close_interrupted_steps(session, operation_id, now)
+                await store.close_interrupted_steps(session, operation_id, at=now)
             else:
                 operation.attempt += 1
                 server = await servers.get_server(session, operation.server_handle, for_update=True)
@@ -123,13 +128,16 @@ class Runner:
             operation = await store.get_operation(session, run.operation_id)
             if operation.resumes > MAX_RESUMES:
                 return GiveUp(Crashing(f"{operation.resumes} workers died in the step {operation.step}."))
-            workflow = self._workflows[OperationKind(operation.kind)]
+            workflow = self._workflows.get(OperationKind(operation.kind))
+            if workflow is None:
+                text = f"This worker cannot do operations of the kind {operation.kind}."
+                return GiveUp(NoWorkflow(text, hint="Set TIME4VPS_LOGIN and TIME4VPS_PASSWORD for every worker."))
         work = asyncio.create_task(workflow.advance(run))
         keeper = asyncio.create_task(self._keep_lease(run))
         try:
             await asyncio.wait({work, keeper}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
-                await keeper  # raises LeaseLost, or CancelRequested as an outcome of its own
+                await keeper  # the lease is lost, or the operation was cancelled and is over
         finally:
             for task in (work, keeper):
                 task.cancel()
@@ -159,8 +167,12 @@ class Runner:
                 logger.warning("lease.renewal_failed", operation=run.operation_id, error=type(error).__name__)
 
     async def _conclude(self, run: OperationRun, outcome: Outcome) -> None:
+        """Write down how the run ended. Locks are taken in one order everywhere: operation, server, event log."""
         now = self._clock.now()
         async with run.apply() as (session, operation):
+            if operation.cancel_requested_by and not isinstance(outcome, Done):
+                await end_cancelled(session, operation, audit.WORKER, at=now)
+                return
             PROVISIONING_ATTEMPTS.labels(kind=operation.kind, end=type(outcome).__name__.lower()).inc()
             match outcome:
                 case Done(result=result):
@@ -173,9 +185,9 @@ class Runner:
                 case Wait(why=why, asks_for=asks_for, until=until):
                     operation.status = OperationStatus.WAITING.value
                     operation.waiting_for, operation.waiting_until = asks_for, until
-                    operation.hint = why
+                    operation.hint = self._redactor.clean(why)
                     operation.lease = operation.lease_until = None
-                    await store.add_event(session, operation, "operation", f"waiting: {why}", at=now)
+                    await store.add_event(session, operation, "operation", f"waiting: {operation.hint}", at=now)
                 case Retry(error=error, after_s=after_s) if operation.attempt < operation.max_attempts:
                     wait_s = after_s if after_s is not None else backoff_s(operation.attempt)
                     operation.status = OperationStatus.QUEUED.value
@@ -188,10 +200,10 @@ class Runner:
                 case Retry(error=error) | GiveUp(error=error):
                     store.finish(operation, OperationStatus.FAILED, at=now)
                     self._note_error(operation, error)
-                    await store.add_event(session, operation, "operation", f"failed: {operation.error}", at=now)
                     await self._mark_server_failed(session, operation, now)
                     for listener in self._on_failed:
                         await listener(session, operation, now)
+                    await store.add_event(session, operation, "operation", f"failed: {operation.error}", at=now)
                 case _:
                     raise AssertionError(f"a workflow returned {outcome!r}")
 
@@ -222,7 +234,7 @@ class Runner:
                 operation.attempt -= 1  # the next claim counts it again: stopping a worker is no failed attempt
                 operation.due_at = self._clock.now()
                 operation.lease = operation.lease_until = None
-                await _close_interrupted_steps(session, run.operation_id, self._clock.now())
+                await store.close_interrupted_steps(session, run.operation_id, at=self._clock.now())
                 await store.add_event(
                     session, operation, "operation", "handed back: the worker stops", at=self._clock.now()
                 )
@@ -236,12 +248,4 @@ def _is_free(operation: Operation, now: datetime) -> bool:
         operation.status == OperationStatus.RUNNING
         and operation.lease_until is not None
         and operation.lease_until < now
-    )
-
-
-async def _close_interrupted_steps(session: AsyncSession, operation_id: int, now: datetime) -> None:
-    await session.execute(
-        update(OperationStep)
-        .where(OperationStep.operation_id == operation_id, OperationStep.status == "running")
-        .values(status="interrupted", finished_at=now, detail="its worker stopped or died")
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, text
+from sqlalchemy import ColumnElement, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.kernel.errors import Conflict, NotFound
@@ -37,13 +37,12 @@ async def lock_leased(session: AsyncSession, operation_id: int, lease: str) -> O
     return operation
 
 
-async def live_operation(session: AsyncSession, handle: str) -> Operation | None:
-    """The one live operation of a server, if any."""
-    return await session.scalar(
-        select(Operation).where(
-            Operation.server_handle == handle, Operation.status.in_([status.value for status in LIVE])
-        )
+async def live_operation(session: AsyncSession, handle: str, *, for_update: bool = False) -> Operation | None:
+    """The one live operation of a server, if any. Who locks both locks the operation first, then the server."""
+    statement = select(Operation).where(
+        Operation.server_handle == handle, Operation.status.in_([status.value for status in LIVE])
     )
+    return await session.scalar(statement.with_for_update() if for_update else statement)
 
 
 async def list_operations(
@@ -73,6 +72,15 @@ async def steps_of(session: AsyncSession, operation_id: int) -> list[OperationSt
         select(OperationStep).where(OperationStep.operation_id == operation_id).order_by(OperationStep.id)
     )
     return list(rows)
+
+
+async def close_interrupted_steps(session: AsyncSession, operation_id: int, *, at: datetime) -> None:
+    """No worker is in them any more."""
+    await session.execute(
+        update(OperationStep)
+        .where(OperationStep.operation_id == operation_id, OperationStep.status == "running")
+        .values(status="interrupted", finished_at=at, detail="its worker stopped or died")
+    )
 
 
 async def events_after(

@@ -124,6 +124,11 @@ class StepContext:
             operation = await get_operation(session, self.run.operation_id)
             return _snapshot_of(server, operation.params)
 
+    async def require_managed(self) -> None:
+        """Raise `TouchRefused` when the operator took the server off the list since the operation began."""
+        snapshot = await self.snapshot()
+        require_touchable(snapshot.target, managed_ids=self.parts.managed_ids)
+
     async def prove_touchable(self, snapshot: Snapshot) -> ServerDetails:
         """The provider's fresh details, after proving that this is the machine and that it may be touched now."""
         async with self.run.db.transaction() as session:

@@ -7,7 +7,7 @@ there: a wait for a person as an interrupt, a retry or a crash by running the no
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
@@ -62,7 +62,7 @@ STEPS: tuple[Step, ...] = (
     Step(pin_host_key, _short, ("install_access_key",)),
     Step(install_access_key, _short, ("converge", "reset_password")),
     Step(converge, lambda limits: limits.converge_s + SLACK_S, ("verify",)),
-    Step(verify, _short, ("redeploy_services",)),
+    Step(verify, _short, ("redeploy_services", "converge")),
     Step(redeploy_services, lambda limits: limits.converge_s + SLACK_S, ("mark_ready",)),
     Step(mark_ready, _short, (END,)),
 )
@@ -99,21 +99,27 @@ def _node(step: Step) -> Callable[..., Awaitable[Command[str]]]:
     async def node(_: ProvisioningState, runtime: Runtime[NodeContext]) -> Command[str]:
         ctx = StepContext(runtime.context.run, runtime.context.parts)
         deadline_s = step.deadline_s(ctx.parts.limits)
-        while True:
-            outcome = await run_step(ctx.run, step.name, lambda: step.action(ctx), deadline_s=deadline_s)
-            match outcome:
-                case Advance(to=to):
-                    target = to or step.routes[0]
-                    assert target in step.routes, f"{step.name} has no route to {target}"
-                    return Command(goto=target)
-                case Done(result=result):
-                    return Command(goto=END, update={"provisioning_result": result})
-                case Wait(why=why, asks_for=asks_for, until=until):
-                    interrupt({"why": why, "asks_for": asks_for, "until": until.isoformat() if until else None})
-                case Retry() | GiveUp():
-                    raise Paused(outcome)
+        outcome = await run_step(ctx.run, step.name, lambda: step.action(ctx), deadline_s=deadline_s)
+        match outcome:
+            case Advance(to=to):
+                target = to or step.routes[0]
+                assert target in step.routes, f"{step.name} has no route to {target}"
+                return Command(goto=target)
+            case Done(result=result):
+                return Command(goto=END, update={"provisioning_result": result})
+            case Wait():
+                _pause(outcome, ctx.run)
+            case Retry() | GiveUp():
+                raise Paused(outcome)
 
     return node
+
+
+def _pause(wait: Wait, run: OperationRun) -> NoReturn:
+    """Leave the graph here. Answers to earlier waits return at once and say nothing: the step has just looked."""
+    until = wait.until.isoformat() if wait.until else None
+    while True:
+        interrupt({"why": run.redactor.clean(wait.why), "asks_for": wait.asks_for, "until": until})
 
 
 class ProvisioningWorkflow:

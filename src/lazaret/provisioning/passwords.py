@@ -30,9 +30,10 @@ async def store_password(ctx: StepContext, password: SecretStr, *, task_id: int 
 
 
 async def forget_password(ctx: StepContext, *, why: str) -> None:
-    """Drop the password."""
+    """Drop the password if we hold one."""
     async with ctx.run.apply() as (session, operation):
-        await ctx.parts.secrets.forget(session, secret_owner(ctx.run.handle), ROOT_PASSWORD)
+        if not await ctx.parts.secrets.forget(session, secret_owner(ctx.run.handle), ROOT_PASSWORD):
+            return
         audit.record(
             session,
             audit.WORKER,

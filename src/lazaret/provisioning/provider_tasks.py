@@ -2,25 +2,28 @@
 
 from collections.abc import Awaitable, Callable
 
-from lazaret.operations.calls import MadeCall, call_once, task_of_call
+from lazaret.operations.calls import MadeCall, Send, call_once, task_of_call
 from lazaret.provisioning.context import Snapshot, StepContext
 from lazaret.servers.provider import Capability, ProviderTask, ProviderTaskTimeout, ServerDetails
 
 
 async def begin(
-    ctx: StepContext, snapshot: Snapshot, action: Capability, send: Callable[[ServerDetails], Awaitable[int]]
+    ctx: StepContext, snapshot: Snapshot, action: Capability, plan: Callable[[ServerDetails], Awaitable[Send]]
 ) -> MadeCall:
-    """Make the call at most once. Right before it, the server is proved to be ours and free of other tasks."""
+    """Make the call at most once. Right before it, the server is proved to be ours and free of other tasks.
 
-    async def prove_and_send() -> int:
+    `plan` reads what else must be known and returns the call.
+    """
+
+    async def prepare() -> Send:
         details = await ctx.prove_touchable(snapshot)
         while details.active_task is not None:
             await ctx.run.note(f"the provider is busy with {details.active_task.name}; waiting for it")
             await ctx.run.clock.sleep(ctx.parts.limits.poll_s)
             details = await ctx.prove_touchable(snapshot)
-        return await send(details)
+        return await plan(details)
 
-    return await call_once(ctx.run, ctx.parts.provider, snapshot.target.provider_id, action, prove_and_send)
+    return await call_once(ctx.run, ctx.parts.provider, snapshot.target.provider_id, action, prepare)
 
 
 async def finished_task(

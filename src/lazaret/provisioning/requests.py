@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from lazaret.kernel import audit
 from lazaret.kernel.errors import Conflict, InvalidInput
 from lazaret.kernel.secrets import SecretStore
-from lazaret.operations.intents import Intent, Intents
+from lazaret.operations.intents import Intent, Intents, OperationInProgress
 from lazaret.operations.model import Operation, OperationKind, OperationStatus
 from lazaret.operations.store import live_operation
 from lazaret.provisioning.context import ROOT_PASSWORD, secret_owner
@@ -78,11 +78,11 @@ class Desk:
             raise InvalidInput(
                 f"A root password has 1 to {LONGEST_PASSWORD} printable characters.", hint="Give it on one line."
             )
+        live = await live_operation(session, handle, for_update=True)
         server = await servers.get_server(session, handle, for_update=True)
         require_touchable(servers.target_of(server), managed_ids=self.intents.managed_ids)
         await self.secrets.put(session, secret_owner(handle), ROOT_PASSWORD, password, at=at)
         audit.record(session, actor, "secret.store", f"server:{handle}", at=at, kind=ROOT_PASSWORD)
-        live = await live_operation(session, handle)
         if live is None or live.status != OperationStatus.WAITING or live.waiting_for != ROOT_PASSWORD:
             return None
         await self.intents.resume(session, live, actor, at=at, note=f"{actor} gave the root password")
@@ -118,5 +118,12 @@ async def _change(
     session: AsyncSession, handle: str, event: StatusEvent, actor: audit.Actor, *, at: datetime, reason: str
 ) -> Server:
     server = await servers.get_server(session, handle, for_update=True)
+    live = await live_operation(session, handle)
+    if live is not None:
+        raise OperationInProgress(
+            f"{handle} has operation {live.id} ({live.kind}, {live.status}).",
+            hint=f"Wait for it, or cancel it: lazaret operations cancel {live.id}",
+            operation_id=live.id,
+        )
     servers.change_status(session, server, event, Party.OPERATOR, actor=actor, at=at, reason=reason or f"by {actor}")
     return server

@@ -89,6 +89,8 @@ class Inventory:
             await self._admit(session, servers[provider_id], now)
         for provider_id in plan.demoted:
             self._demote(session, servers[provider_id], now)
+        for provider_id in plan.restored:
+            self._restore(session, servers[provider_id], now)
         self.detect_status_changes(session, servers, plan, now)
         await self.check_force_rebuild_triggers(session, list(servers.values()), now)
 
@@ -131,6 +133,11 @@ class Inventory:
         if StatusEvent.NOT_ADMITTED in legal_events(ServerStatus(server.status), Party.INVENTORY):
             self._change(session, server, StatusEvent.NOT_ADMITTED, now, "no longer on the list of managed servers")
         audit.record(session, audit.INVENTORY, "server.demote", f"server:{server.handle}", at=now)
+
+    def _restore(self, session: AsyncSession, server: Server, now: datetime) -> None:
+        """On the list again before it became a ghost: its status was never changed."""
+        server.is_managed = True
+        audit.record(session, audit.INVENTORY, "server.restore", f"server:{server.handle}", at=now)
 
     def detect_status_changes(
         self, session: AsyncSession, servers: dict[int, Server], plan: SyncPlan, now: datetime

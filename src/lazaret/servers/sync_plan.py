@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from lazaret.servers.model import Presence
 from lazaret.servers.provider import ListedServer
-from lazaret.servers.status import ServerStatus
+from lazaret.servers.status import Party, ServerStatus, StatusEvent, legal_events
 
 ABSENT_AFTER = timedelta(minutes=2)
 """Missing from complete lists for so long means absent."""
@@ -43,7 +43,9 @@ class SyncPlan:
     promoted: tuple[int, ...]
     """Ghosts that the operator now allows us to change."""
     demoted: tuple[int, ...]
-    """Managed servers that the operator no longer lists."""
+    """Servers that the operator no longer lists, and that are still managed or not yet ghosts."""
+    restored: tuple[int, ...]
+    """Servers that the operator lists again before they became ghosts."""
     presence: Mapping[int, Presence]
     missing_since: Mapping[int, datetime | None]
     moved: Mapping[int, str]
@@ -69,13 +71,16 @@ def plan_sync(
         believed=believed,
         why_not=why_not,
         discovered=tuple(row for row in by_id.values() if row.server_id not in known_ids) if believed else (),
-        promoted=tuple(s.provider_id for s in known if _is_promoted(s, by_id.get(s.provider_id), managed_ids)),
-        demoted=tuple(s.provider_id for s in known if s.is_managed and s.provider_id not in managed_ids),
+        promoted=tuple(
+            s.provider_id for s in known if believed and _is_promoted(s, by_id.get(s.provider_id), managed_ids)
+        ),
+        demoted=tuple(s.provider_id for s in known if _is_demoted(s, managed_ids)),
+        restored=tuple(s.provider_id for s in known if _is_restored(s, managed_ids)),
         presence=presence,
         missing_since=missing_since,
         moved=_moved(known, by_id) if believed else {},
-        lost=tuple(s.provider_id for s in known if _is_lost(s, presence[s.provider_id])),
-        came_back=tuple(s.provider_id for s in known if _came_back(s, presence[s.provider_id])),
+        lost=tuple(s.provider_id for s in known if believed and _is_lost(s, presence[s.provider_id])),
+        came_back=tuple(s.provider_id for s in known if believed and _came_back(s, presence[s.provider_id])),
     )
 
 
@@ -115,6 +120,18 @@ def _is_promoted(server: KnownServer, row: ListedServer | None, managed_ids: Col
     """Allowed by the operator, listed with an address, and not in our care yet."""
     waits = server.status in {ServerStatus.RESERVED, ServerStatus.DISCOVERED}
     return waits and server.provider_id in managed_ids and row is not None and bool(row.public_ip)
+
+
+def _is_demoted(server: KnownServer, managed_ids: Collection[int]) -> bool:
+    if server.provider_id in managed_ids:
+        return False
+    may_become_ghost = StatusEvent.NOT_ADMITTED in legal_events(server.status, Party.INVENTORY)
+    return server.is_managed or may_become_ghost
+
+
+def _is_restored(server: KnownServer, managed_ids: Collection[int]) -> bool:
+    waits = server.status in {ServerStatus.RESERVED, ServerStatus.DISCOVERED}
+    return server.provider_id in managed_ids and not server.is_managed and not waits
 
 
 def _moved(known: Sequence[KnownServer], by_id: Mapping[int, ListedServer]) -> dict[int, str]:

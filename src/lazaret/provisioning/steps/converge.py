@@ -25,6 +25,7 @@ class PreflightFailed(LazaretError):
 
 async def converge(ctx: StepContext) -> Outcome:
     """Run the playbook to its end."""
+    await ctx.require_managed()
     snapshot = await ctx.snapshot()
 
     async def show(event: TaskEvent) -> None:

@@ -29,6 +29,7 @@ class KeyConflict(Conflict):
 
 async def install_access_key(ctx: StepContext) -> Outcome:
     """Install, prove by logging in with the key, then forget the password."""
+    await ctx.require_managed()
     snapshot = await ctx.snapshot()
     if await _can_log_in(ctx, snapshot, ctx.login):
         await forget_password(ctx, why="our key works")

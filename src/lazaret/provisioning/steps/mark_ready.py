@@ -9,6 +9,9 @@ from lazaret.provisioning.context import StepContext
 from lazaret.servers import store as servers
 from lazaret.servers.status import OPERATIONAL, Party, ServerStatus, StatusEvent
 
+OVER_WHEN_READY = (IncidentType.PROVISIONING_FAILED, IncidentType.HOST_KEY_CHANGED)
+"""What a server that was just proved by its pinned key no longer suffers from."""
+
 
 async def redeploy_services(ctx: StepContext) -> Outcome:
     """In a recovery, bring back what ran there; else there is nothing to do."""
@@ -42,7 +45,8 @@ async def mark_ready(ctx: StepContext) -> Outcome:
                 reason=f"set up and proved by operation {operation.id}",
                 operation_id=operation.id,
             )
-            await incidents.resolve_open(session, server.handle, IncidentType.PROVISIONING_FAILED, audit.WORKER, at=now)
+            for over in OVER_WHEN_READY:
+                await incidents.resolve_open(session, server.handle, over, audit.WORKER, at=now)
             services = operation.result.get("services_redeployed")
             suffix = f" Services redeployed: {len(services)}." if services is not None else ""
             notify_admins(

@@ -1,7 +1,7 @@
 """Steps: put a fresh operating system on the server. Data goes; only an explicit intent leads here."""
 
 from lazaret.kernel.errors import Conflict
-from lazaret.operations.calls import MadeCall
+from lazaret.operations.calls import MadeCall, Send
 from lazaret.operations.outcome import Advance, GiveUp, Outcome
 from lazaret.provisioning.context import Snapshot, StepContext
 from lazaret.provisioning.host_keys import open_epoch
@@ -46,11 +46,11 @@ async def wait_for_reinstall(ctx: StepContext) -> Outcome:
 
 
 async def _ask(ctx: StepContext, snapshot: Snapshot) -> MadeCall:
-    async def send(details: ServerDetails) -> int:
+    async def plan(details: ServerDetails) -> Send:
         os_template = await _choose_os(ctx, snapshot, details)
-        return await ctx.parts.provider.reinstall(details.server_id, os_template)
+        return lambda: ctx.parts.provider.reinstall(details.server_id, os_template)
 
-    return await begin(ctx, snapshot, Capability.REINSTALL, send)
+    return await begin(ctx, snapshot, Capability.REINSTALL, plan)
 
 
 async def _choose_os(ctx: StepContext, snapshot: Snapshot, details: ServerDetails) -> str:

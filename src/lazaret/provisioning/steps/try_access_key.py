@@ -3,6 +3,7 @@
 from lazaret.operations.outcome import Advance, GiveUp, Outcome, Retry
 from lazaret.provisioning.context import Snapshot, StepContext
 from lazaret.provisioning.host_keys import pin
+from lazaret.provisioning.passwords import forget_password
 from lazaret.servers.access import AccessError, HostKeyChanged, LoginRefused
 
 BASELINE_FILE = "/etc/lazaret/baseline"
@@ -28,6 +29,7 @@ async def try_access_key(ctx: StepContext) -> Outcome:
             return Retry(error)  # a password would not open a machine that does not answer
         return Advance(f"no answer on SSH yet ({error.code})", to="reset_password")
     await pin(ctx, host_keys, opened_by="first contact")
+    await forget_password(ctx, why="our key works")
     if version and version == ctx.parts.baseline_version and not snapshot.params.get("converge"):
         return Advance("our key works and the baseline holds: taken over as it is", to="verify")
     return Advance("our key works", to="converge")
