@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -139,10 +139,8 @@ class Engine:
         fuse = Fuse(at)
         self.provider.fuse = self.access.fuse = self.configuration.fuse = fuse
         async with MortalDatabase(self.conninfo, fuse) as mortal:
-            try:
+            with suppress(Crash):
                 await self.runner(mortal, fuse).run(operation_id)
-            except Crash:
-                pass
         self.provider.fuse = self.access.fuse = self.configuration.fuse = Fuse()
         self.clock.advance(LEASE_S + 1)
         return fuse
