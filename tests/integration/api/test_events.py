@@ -1,0 +1,79 @@
+"""Live events over a real server: they arrive, nothing is missed over a reconnect, streams end with the process."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from lazaret.entrypoints.up import listen_on, serve
+from lazaret.operations.intents import Intent
+from lazaret.operations.model import OperationKind
+from tests.integration.api.conftest import TESTER, Api
+
+
+@pytest.fixture
+async def live(api: Api) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a real server."""
+    listening = listen_on("127.0.0.1", 0)
+    serving = asyncio.create_task(serve(api.office, listening))
+    token = api["viewer"].headers["Authorization"]
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    async with httpx.AsyncClient(base_url=url, headers={"Authorization": token}, trust_env=False, timeout=20) as client:
+        yield client
+    serving.cancel()
+    await asyncio.wait_for(asyncio.gather(serving, return_exceptions=True), 8)
+
+
+async def read(client: httpx.AsyncClient, count: int, *, last: str = "", query: str = "") -> list[dict[str, object]]:
+    """So many events; a stream that says nothing for 10 s fails."""
+    found: list[dict[str, object]] = []
+    headers = {"Last-Event-ID": last} if last else {}
+    async with asyncio.timeout(10), client.stream("GET", f"/api/events{query}", headers=headers) as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        async for line in stream.aiter_lines():
+            if line.startswith("data: "):
+                found.append(json.loads(line[6:]))
+                if len(found) == count:
+                    return found
+    return found
+
+
+async def ask(api: Api) -> int:
+    async with api.office.db.transaction() as session:
+        operation = await api.office.intents.provision(
+            session, "vps-900001", Intent(OperationKind.PROVISION, TESTER), at=api.office.clock.now()
+        )
+        return operation.id
+
+
+async def test_two_clients_see_it_happen(api: Api, live: httpx.AsyncClient) -> None:
+    watching = [asyncio.create_task(read(live, 1)) for _ in range(2)]
+    await asyncio.sleep(1)
+    operation_id = await ask(api)
+    for events in await asyncio.gather(*watching):
+        assert [(one["operation_id"], one["kind"]) for one in events] == [(operation_id, "operation")]
+
+
+async def test_nothing_is_missed_over_a_reconnect(api: Api, live: httpx.AsyncClient) -> None:
+    operation_id = await ask(api)
+    async with api.office.db.transaction() as session:
+        await api.office.intents.cancel(session, operation_id, TESTER, at=api.office.clock.now())
+    whole = await read(live, 2, query=f"?operation_id={operation_id}")
+    rest = await read(live, 1, last=str(whole[0]["id"]))
+    assert rest == whole[1:]
+
+
+async def test_streams_end_with_the_server(api: Api) -> None:
+    listening = listen_on("127.0.0.1", 0)
+    serving = asyncio.create_task(serve(api.office, listening))
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}/api/events"
+    token = api["viewer"].headers["Authorization"]
+    async with (
+        httpx.AsyncClient(trust_env=False) as client,
+        client.stream("GET", url, headers={"Authorization": token}) as stream,
+    ):
+        assert stream.status_code == 200
+        serving.cancel()
+        await asyncio.wait_for(asyncio.gather(serving, return_exceptions=True), 8)

@@ -1,0 +1,129 @@
+"""Who may call what, and what becomes of hostile input: a clear problem, never a 500."""
+
+import json
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+
+from lazaret.entrypoints.api.app import LARGEST_BODY
+from tests.integration.api.conftest import Api
+
+OPEN = {"/healthz", "/readyz", "/metrics"}
+VIEWER = {"GET"}
+ADMIN = ("/api/tokens",)
+BAD_HANDLES = ["%00", "x" * 65, "a%2Fb", "ü", "..%2f..%2fetc", "%ff"]
+BAD_VALUES: list[Any] = [None, True, -1, 2**64, 1e400, "", "\x00", "x" * 20_000, [], {}, {"a": {"b": [1, None]}}, "🚑"]
+
+
+def needed_role(route: APIRoute, method: str) -> str:
+    if route.path.startswith(ADMIN):
+        return "admin"
+    return "viewer" if method in VIEWER else "operator"
+
+
+def routes(api: Api) -> list[tuple[APIRoute, str]]:
+    found = []
+    for route in api.app.routes:
+        if isinstance(route, APIRoute):
+            found += [(route, method) for method in sorted(route.methods)]
+        elif hasattr(route, "original_router"):
+            found += [(inner, method) for inner in route.original_router.routes for method in sorted(inner.methods)]
+    return found
+
+
+def path_of(route: APIRoute) -> str:
+    path = route.path
+    for name in route.param_convertors:
+        path = path.replace(f"{{{name}}}", "vps-900001" if name == "handle" else "77")
+    return path
+
+
+async def test_every_route_is_closed_below_its_role(api: Api) -> None:
+    seen = set()
+    for route, method in routes(api):
+        if route.path in OPEN or route.path == "/api/events":
+            continue
+        seen.add(route.path)
+        role = needed_role(route, method)
+        refused = await api[""].request(method, path_of(route))
+        assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated"), route.path
+        for other in ("viewer", "operator"):
+            if ["viewer", "operator", "admin"].index(other) < ["viewer", "operator", "admin"].index(role):
+                answer = await api[other].request(method, path_of(route))
+                assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), f"{method} {route.path}"
+    assert {"/api/servers/{handle}", "/users/", "/api/incidents/{incident_id}", "/api/tokens/{token_id}"} <= seen
+    events = await api[""].get("/api/events")
+    assert events.status_code == 401
+
+
+@pytest.mark.parametrize("header", ["Bearer", "Bearer x", "Basic eDp5", "Bearer lzr_" + "a" * 5000, "bearer \x7f"])
+async def test_bad_tokens(api: Api, header: str) -> None:
+    answer = await api[""].get("/api/servers/", headers={"Authorization": header})
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert set(answer.json()) >= {"type", "title", "status", "code", "detail", "hint"}
+
+
+async def test_hostile_paths_and_queries(api: Api) -> None:
+    for handle in BAD_HANDLES:
+        for suffix in ("", "/operations", "/incidents"):
+            answer = await api["admin"].get(f"/api/servers/{handle}{suffix}")
+            assert answer.status_code in {404, 422}, (handle, answer.text)
+    for query in (
+        "limit=0",
+        "limit=501",
+        "limit=x",
+        "offset=-1",
+        f"offset={2**70}",
+        "status=sleepy",
+        "search=%00",
+        "is_managed=7",
+    ):
+        answer = await api["admin"].get(f"/api/servers/?{query}")
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input"), query
+    for identifier in ("0", "-1", "x", str(2**64), "1.5"):
+        for path in ("/api/operations/", "/api/incidents/", "/users/"):
+            assert (await api["admin"].get(path + identifier)).status_code == 422, path + identifier
+
+
+async def test_hostile_bodies_are_never_a_500(api: Api) -> None:
+    good: dict[tuple[str, str], dict[str, Any]] = {
+        ("POST", "/users/"): {"telegram_id": 1, "username": "a", "is_admin": False},
+        ("PATCH", "/api/servers/vps-900001"): {"notes": "n", "rebuild_policy": "ask", "reason": "r"},
+        ("POST", "/api/incidents/"): {
+            "server_handle": "vps-900001",
+            "incident_type": "service_down",
+            "details": {},
+            "affected_services": [],
+        },
+        ("POST", "/api/tokens/"): {"name": "n", "role": "viewer"},
+        ("POST", "/api/servers/vps-900009/provision"): {"root_password": "p", "converge": False},
+    }
+    statuses = set()
+    for (method, path), body in good.items():
+        for field in (*body, "unknown_field"):
+            for value in BAD_VALUES:
+                raw = json.dumps(body | {field: value})
+                answer = await api["admin"].request(
+                    method, path, content=raw, headers={"Content-Type": "application/json"}
+                )
+                assert answer.status_code < 500, (path, field, value, answer.text)
+                statuses.add(answer.status_code)
+        for raw in (b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b"[" * 3000, b'{"details": {"a": "\\u0000"}}'):
+            answer = await api["admin"].request(method, path, content=raw, headers={"Content-Type": "application/json"})
+            assert answer.status_code < 500, (path, raw, answer.text)
+    assert 422 in statuses
+
+
+async def test_too_large_and_without_length(api: Api) -> None:
+    large = await api["admin"].post("/users/", content=b"x" * (LARGEST_BODY + 1))
+    assert (large.status_code, large.json()["code"]) == (413, "body_too_large")
+
+    async def chunks():  # type: ignore[no-untyped-def]
+        yield b"{}"
+
+    unsized = await api["admin"].post("/users/", content=chunks())
+    assert unsized.status_code == 411
+    assert (await api["admin"].get("/nowhere")).status_code == 404
+    assert (await api["admin"].put("/users/")).status_code == 405

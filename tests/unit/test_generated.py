@@ -1,0 +1,28 @@
+"""What is generated from the code is committed as it would be generated now: `make docs`."""
+
+from pathlib import Path
+
+import pytest
+
+from lazaret.entrypoints.env_example import env_example
+from lazaret.kernel.settings import known_names
+from lazaret.provisioning.graph_doc import graph_page
+from lazaret.servers.states_doc import states_page
+from lazaret.servers.status import ServerStatus
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("path", "generate"),
+    [("docs/states.md", states_page), ("docs/provisioning_graph.md", graph_page), (".env.example", env_example)],
+)
+def test_committed_as_generated(path: str, generate) -> None:  # type: ignore[no-untyped-def]
+    assert (ROOT / path).read_text(encoding="utf-8") == generate(), "run `make docs`"
+
+
+def test_every_status_and_every_setting_is_explained() -> None:
+    page = states_page()
+    assert all(f"- `{status}`: " in page for status in ServerStatus)
+    example = env_example()
+    assert all(f"{name}=" in example or f"also accepted as {name}" in example for name in known_names())
