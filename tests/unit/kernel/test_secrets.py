@@ -1,0 +1,49 @@
+"""The redactor and the key: no secret in a text, no key that others can read."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from lazaret.kernel.errors import Misconfigured
+from lazaret.kernel.secrets import Redactor, SecretStore, load_or_create_key, write_private
+
+
+@given(st.lists(st.text(min_size=5, max_size=20), min_size=1, max_size=5), st.text(max_size=20), st.text(max_size=20))
+def test_no_hidden_value_survives(values: list[str], before: str, after: str) -> None:
+    redactor = Redactor()
+    for value in values:
+        redactor.hide(SecretStr(value))
+    for value in values:
+        cleaned = redactor.clean(f"{before}{value}{after}")
+        assert value not in cleaned or value in "[hidden]"
+
+
+def test_a_secret_within_a_secret_leaves_no_rest() -> None:
+    redactor = Redactor()
+    redactor.hide(SecretStr("hunter"))
+    redactor.hide(SecretStr("hunter2000"))
+    assert redactor.clean("it is hunter2000") == "it is [hidden]"
+
+
+def test_the_key_is_made_once_and_for_us_alone(tmp_path: Path) -> None:
+    first = load_or_create_key(None, tmp_path)
+    assert load_or_create_key(None, tmp_path) == first
+    assert (tmp_path / "secret.key").stat().st_mode & 0o777 == 0o600
+    assert load_or_create_key(SecretStr("configured"), tmp_path).get_secret_value() == "configured"
+    SecretStore(first, Redactor())
+
+
+def test_a_file_that_is_there_is_not_replaced(tmp_path: Path) -> None:
+    write_private(tmp_path / "key", b"first")
+    write_private(tmp_path / "key", b"second")
+    assert (tmp_path / "key").read_bytes() == b"first"
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
+
+
+def test_a_bad_key_is_refused_without_being_shown() -> None:
+    with pytest.raises(Misconfigured) as refused:
+        SecretStore(SecretStr("not-a-key-at-all"), Redactor())
+    assert "not-a-key-at-all" not in str(refused.value)

@@ -1,0 +1,114 @@
+"""The settings: every promised name, secrets from files, and errors that name the variable and never its value."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lazaret.kernel.errors import Misconfigured
+from lazaret.kernel.settings import Settings, known_names, load_settings
+
+PROMISED = [
+    "PROVISIONING_TIMEOUT",
+    "PROVISIONING_MAX_RETRIES",
+    "HEALTH_CHECK_INTERVAL",
+    "PASSWORD_RESET_POLL_INTERVAL",
+    "ORCHESTRATOR_SSH_PUBLIC_KEY",
+    "ORCHESTRATOR_SSH_PRIVATE_KEY_PATH",
+    "NOTIFICATION_RATE_LIMIT",
+    "DATABASE_URL",
+    "LAZARET_DATA_DIR",
+    "LAZARET_PORT",
+    "LAZARET_SECRET_KEY",
+    "TIME4VPS_BASE_URL",
+    "TIME4VPS_LOGIN",
+    "TIME4VPS_USERNAME",
+    "TIME4VPS_PASSWORD",
+    "TIME4VPS_MANAGED_SERVER_IDS",
+    "SERVER_SYNC_INTERVAL",
+    "HEARTBEAT_INTERVAL",
+    "REINSTALL_TIMEOUT",
+    "PASSWORD_RESET_TIMEOUT",
+    "DEFAULT_OS_TEMPLATE",
+    "PROVISIONING_VARS_FILE",
+    "TELEGRAM_BOT_TOKEN",
+    "TELEGRAM_API_BASE_URL",
+    "TELEGRAM_ADMIN_IDS",
+    "TIME4VPS_PASSWORD_FILE",
+    "TELEGRAM_BOT_TOKEN_FILE",
+    "DATABASE_URL_FILE",
+    "LAZARET_SECRET_KEY_FILE",
+]
+
+
+def test_every_promised_name_is_known() -> None:
+    assert set(PROMISED) <= known_names()
+
+
+def test_the_plans_defaults() -> None:
+    settings = load_settings({})
+    assert (settings.provisioning_timeout, settings.provisioning_max_retries) == (600, 3)
+    assert (settings.health_check_interval, settings.password_reset_poll_interval) == (60, 5)
+    assert (settings.notification_rate_limit, settings.lazaret_port) == (10, 8000)
+    assert (settings.server_sync_interval, settings.heartbeat_interval) == (60, 10)
+    assert (settings.reinstall_timeout, settings.password_reset_timeout) == (900, 300)
+    assert settings.time4vps_managed_server_ids == frozenset()
+
+
+def test_the_alias_and_a_secret_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("s3cret\n")
+    settings = load_settings({"TIME4VPS_USERNAME": "a@example.org", "TIME4VPS_PASSWORD_FILE": str(file)})
+    assert settings.time4vps_login == "a@example.org"
+    assert settings.time4vps_password is not None
+    assert settings.time4vps_password.get_secret_value() == "s3cret"
+    assert "s3cret" not in repr(settings)
+    with pytest.raises(Misconfigured, match="TIME4VPS_PASSWORD_FILE"):
+        load_settings({"TIME4VPS_PASSWORD_FILE": str(tmp_path / "missing")})
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=40))
+def test_ids_are_all_numbers_or_an_error(text: str) -> None:
+    """Half a list would be a different permission."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        ids = load_settings({"TIME4VPS_MANAGED_SERVER_IDS": text}).time4vps_managed_server_ids
+    except Misconfigured as error:
+        assert "TIME4VPS_MANAGED_SERVER_IDS" in error.message
+    else:
+        assert len(ids) == len({int(part) for part in parts})
+        assert all(number > 0 for number in ids)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LAZARET_PORT", "eighty"),
+        ("LAZARET_PORT", "70000"),
+        ("PROVISIONING_MAX_RETRIES", "0"),
+        ("SERVER_SYNC_INTERVAL", "-1"),
+        ("LAZARET_LOG_LEVEL", "loud"),
+        ("TELEGRAM_ADMIN_IDS", "1,x"),
+    ],
+)
+def test_a_wrong_value_names_its_variable(name: str, value: str) -> None:
+    with pytest.raises(Misconfigured, match=name):
+        load_settings({name: value})
+
+
+def test_a_misspelt_name_stops_the_start_with_a_suggestion() -> None:
+    with pytest.raises(Misconfigured, match="LAZARET_PORT"):
+        load_settings({"LAZARET_PROT": "8000"})
+
+
+def test_no_error_shows_a_secret() -> None:
+    planted = "planted-secret-value"
+    for name in ("TIME4VPS_PASSWORD", "TELEGRAM_BOT_TOKEN", "LAZARET_SECRET_KEY", "DATABASE_URL"):
+        with pytest.raises(Misconfigured) as refused:
+            load_settings({name: planted, "LAZARET_PORT": "x"})
+        assert planted not in str(refused.value)
+
+
+def test_every_setting_has_its_sentence() -> None:
+    assert all(info.description and info.description.endswith(".") for info in Settings.model_fields.values())
