@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
+import sqlalchemy.exc
+from psycopg_pool import PoolTimeout
 from sqlalchemy import BigInteger, DateTime, MetaData, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import make_url
@@ -76,6 +78,24 @@ class Database:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+_AWAY = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    sqlalchemy.exc.OperationalError,
+    sqlalchemy.exc.InterfaceError,
+    PoolTimeout,
+)
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether an error, or all of a group or the cause of one, says that the database does not answer just now."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(is_away(one) for one in error.exceptions)
+    if isinstance(error, _AWAY) or getattr(error, "connection_invalidated", False):
+        return True
+    return error.__cause__ is not None and is_away(error.__cause__)
 
 
 async def driver_connection(session: AsyncSession) -> psycopg.AsyncConnection[Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from lazaret.kernel.database import is_away
 from lazaret.kernel.secrets import Redactor
 
 _NOISY = ("httpx", "httpcore", "asyncssh", "procrastinate", "langgraph", "uvicorn.access", "uvicorn.error", "alembic")
@@ -37,6 +38,7 @@ def configure_logging(*, level: str, log_format: str, redactor: Redactor) -> Non
             foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
         )
     )
+    handler.addFilter(_short_when_away)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -48,6 +50,17 @@ def configure_logging(*, level: str, log_format: str, redactor: Redactor) -> Non
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def _short_when_away(record: logging.LogRecord) -> bool:
+    """A database that restarts makes many parts fail at once, the libraries' too: one line each, no traceback.
+
+    The queue's own errors are told as shortly: they are about its bookkeeping, and the tables do without it.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None and (is_away(error) or type(error).__module__.startswith("procrastinate")):
+        record.exc_info = None
+    return True
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

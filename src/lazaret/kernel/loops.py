@@ -3,18 +3,12 @@
 import time
 from collections.abc import Awaitable, Callable
 
-import procrastinate
-import psycopg
-import sqlalchemy.exc
-
 from lazaret.kernel.clock import Clock
+from lazaret.kernel.database import is_away
 from lazaret.kernel.logging import get_logger
 from lazaret.kernel.metrics import LOOP_ERRORS, LOOP_LAST_SUCCESS
 
 logger = get_logger(__name__)
-
-AWAY = (psycopg.OperationalError, sqlalchemy.exc.OperationalError, procrastinate.exceptions.ConnectorException)
-"""A database that restarts is no fault of the loop: one line, and the next pass."""
 
 
 async def every(interval_s: float, name: str, action: Callable[[], Awaitable[object]], clock: Clock) -> None:
@@ -23,12 +17,12 @@ async def every(interval_s: float, name: str, action: Callable[[], Awaitable[obj
         try:
             await action()
             LOOP_LAST_SUCCESS.labels(loop=name).set(time.time())
-        except AWAY as error:
+        except Exception as error:
             LOOP_ERRORS.labels(loop=name).inc()
-            logger.warning("loop.database_away", loop=name, error=type(error).__name__)
-        except Exception:
-            LOOP_ERRORS.labels(loop=name).inc()
-            logger.exception("loop.pass_failed", loop=name)
+            if is_away(error):  # a database that restarts is no fault of the loop
+                logger.warning("loop.database_away", loop=name, error=type(error).__name__)
+            else:
+                logger.exception("loop.pass_failed", loop=name)
         await clock.sleep(interval_s)
 
 

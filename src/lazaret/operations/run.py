@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.kernel.clock import Clock
-from lazaret.kernel.database import Database
+from lazaret.kernel.database import Database, is_away
 from lazaret.kernel.errors import LazaretError
 from lazaret.kernel.logging import get_logger
 from lazaret.kernel.secrets import Redactor
@@ -88,7 +88,9 @@ async def run_step(
             outcome = await action()
     except store.LeaseLost:
         raise
-    except Exception as error:  # noqa: BLE001 - a step's failure is an outcome; it is logged there
+    except Exception as error:
+        if is_away(error):
+            raise  # says nothing of the step; whoever takes the operation over runs it again
         outcome = _outcome_of(run, name, error, deadline_s=deadline_s if deadline.expired() else None)
     await _end_step(run, step_id, name, outcome)
     return outcome

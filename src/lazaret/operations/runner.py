@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.kernel import audit
 from lazaret.kernel.clock import Clock
-from lazaret.kernel.database import Database
+from lazaret.kernel.database import Database, is_away
 from lazaret.kernel.errors import LazaretError, Misconfigured
 from lazaret.kernel.logging import get_logger
 from lazaret.kernel.metrics import PROVISIONING_ATTEMPTS, PROVISIONING_DURATION
@@ -73,14 +73,22 @@ class Runner:
 
     async def run(self, operation_id: int) -> None:
         """Take the operation if it is due and free, and run it as far as it goes. Never raises for what it meets."""
-        run = await self._claim(operation_id)
-        if run is None:
-            return
+        try:
+            run = await self._claim(operation_id)
+            if run is not None:
+                await self._run_to_a_conclusion(run)
+        except Exception as error:
+            if not is_away(error):
+                raise
+            # Nothing can be written now. The lease runs out, and the operation is taken over where it stands.
+            logger.warning("operation.database_away", operation=operation_id, error=type(error).__name__)
+
+    async def _run_to_a_conclusion(self, run: OperationRun) -> None:
         try:
             outcome = await self._advance(run)
             await self._conclude(run, outcome)
         except store.LeaseLost:
-            logger.info("operation.superseded", operation=operation_id, handle=run.handle)
+            logger.info("operation.superseded", operation=run.operation_id, handle=run.handle)
         except asyncio.CancelledError:
             await asyncio.shield(self._hand_back(run))
             raise
@@ -147,6 +155,8 @@ class Runner:
         except (store.LeaseLost, asyncio.CancelledError):
             raise store.LeaseLost(f"Operation {run.operation_id} is no longer ours.") from None
         except Exception as error:
+            if is_away(error):
+                raise
             logger.exception("workflow.failed", operation=run.operation_id)
             text = self._redactor.clean(f"{type(error).__name__}: {error}")[:300]
             return Retry(UnexpectedFailure(f"The workflow failed: {text}", hint="The log has the details."))
