@@ -44,8 +44,7 @@ def template(postgres: str) -> str:
     """Name of a database that has the present schema."""
     import asyncio
 
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute("create database lazaret_template")
+    run_sql(postgres, "create database lazaret_template")
     asyncio.run(migrations.upgrade(postgres.replace("/postgres?", "/lazaret_template?")))
     return "lazaret_template"
 
@@ -54,20 +53,24 @@ def template(postgres: str) -> str:
 def empty_conninfo(postgres: str) -> Iterator[str]:
     """Address of a fresh database without any table."""
     name = f"empty_{next(_numbers)}"
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f"create database {name}")
-        yield postgres.replace("/postgres?", f"/{name}?")
-        connection.execute(f"drop database {name} with (force)")
+    run_sql(postgres, f"create database {name}")
+    yield postgres.replace("/postgres?", f"/{name}?")
+    run_sql(postgres, f"drop database {name} with (force)")
 
 
 @pytest.fixture
 def conninfo(postgres: str, template: str) -> Iterator[str]:
     """Address of a fresh database with the present schema."""
     name = f"test_{next(_numbers)}"
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f"create database {name} template {template}")
-        yield postgres.replace("/postgres?", f"/{name}?")
-        connection.execute(f"drop database {name} with (force)")
+    run_sql(postgres, f"create database {name} template {template}")
+    yield postgres.replace("/postgres?", f"/{name}?")
+    run_sql(postgres, f"drop database {name} with (force)")
+
+
+def run_sql(conninfo: str, statement: str) -> None:
+    """Over a connection of its own: a test may have restarted the server meanwhile."""
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute(statement)
 
 
 @pytest.fixture

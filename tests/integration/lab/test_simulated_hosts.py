@@ -216,6 +216,8 @@ async def test_the_environment_points_at_the_lab(lab, server):
         "TIME4VPS_MANAGED_SERVER_IDS": "900001",
         "PASSWORD_RESET_POLL_INTERVAL": "0.1",
         "DEFAULT_OS_TEMPLATE": "kvm-debian-13-x86_64",
+        "LAZARET_PROVIDER_CALLS_PER_MINUTE": "6000",
+        "SERVER_SYNC_INTERVAL": "2",
         "LAZARET_SSH_PORT": "2222",
         "LAZARET_LAB_SIMULATED": "1",
     }
