@@ -3,7 +3,8 @@
 
 `applied` arms a systemd timer that takes everything back, then raises the firewall and hardens sshd. `confirmed`
 disarms it; it is called over a new connection, so that only a login that works keeps the changes. Where nothing is
-to be changed nothing is armed.
+to be changed nothing is armed. `published` opens exactly these ports of containers, besides those that are always
+open; it cannot lock anybody out.
 """
 
 import os
@@ -28,13 +29,21 @@ SSHD_WANTED = {
 }
 STATE = "/var/lib/lazaret/rollback"
 UNIT = "lazaret-rollback"
+DONE = f"{STATE}/done"
+UFW_DEFAULTS = "/etc/default/ufw"
 UFW_FILES = (
+    UFW_DEFAULTS,
     "/etc/ufw/ufw.conf",
     "/etc/ufw/user.rules",
     "/etc/ufw/user6.rules",
     "/etc/ufw/after.rules",
     "/etc/ufw/after6.rules",
 )
+RULES = {"iptables-restore": "/etc/ufw/after.rules", "ip6tables-restore": "/etc/ufw/after6.rules"}
+DEFAULTS_WANTED = {"IPV6": "yes", "DEFAULT_INPUT_POLICY": '"DROP"'}
+"""Without the first, IPv6 is open or unguarded; without the second, ufw lets in what no rule names."""
+PUBLISHED_FILE = "/etc/lazaret/published-ports"
+"""The ports of deployments, one a line: they outlive reloads, reboots and the next provisioning."""
 BEGIN, END = "# BEGIN LAZARET", "# END LAZARET"
 
 
@@ -42,8 +51,8 @@ class Failed(Exception):
     """One sentence for the operator."""
 
 
-def run(*command, check=True):
-    done = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace")
+def run(*command, check=True, stdin=None):
+    done = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace", input=stdin)
     if check and done.returncode != 0:
         raise Failed(f"{' '.join(command[:3])} failed: {(done.stderr or done.stdout).strip()[:400]}")
     return done.stdout
@@ -89,7 +98,7 @@ def docker_block(ports):
 :DOCKER-USER - [0:0]
 :LAZARET-PUBLISHED - [0:0]
 -A DOCKER-USER -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN
--A DOCKER-USER -i docker0 -j RETURN
+-A DOCKER-USER -i docker+ -j RETURN
 -A DOCKER-USER -i br-+ -j RETURN
 -A DOCKER-USER -j LAZARET-PUBLISHED
 -A DOCKER-USER -j DROP
@@ -111,55 +120,79 @@ def allowed_ports(rules):
     return ports
 
 
+def with_settings(text, wanted):
+    """Shell assignments in `text` set to the values `wanted`; whatever else stands there stays."""
+    for name, value in wanted.items():
+        line = f"{name}={value}"
+        text, found = re.subn(rf"^{name}=.*$", line, text, flags=re.MULTILINE)
+        if not found:
+            text = f"{text.rstrip()}\n{line}\n".lstrip("\n")
+    return text
+
+
+def published_ports():
+    """The ports of containers that deployments opened."""
+    return {int(line) for line in (read(PUBLISHED_FILE) or "").split() if line.isdigit()}
+
+
+def is_enabled():
+    return "ENABLED=yes" in (read("/etc/ufw/ufw.conf") or "")
+
+
 def firewall_is_right(ports):
-    block = docker_block(ports)
+    """Whether the files say so, for the next start, and the kernel does so, now."""
+    defaults, block = read(UFW_DEFAULTS) or "", docker_block(sorted(set(ports) | published_ports()))
     return (
-        "ENABLED=yes" in (read("/etc/ufw/ufw.conf") or "")
+        is_enabled()
+        and with_settings(defaults, DEFAULTS_WANTED) == defaults
         and set(ports) <= allowed_ports(read("/etc/ufw/user.rules"))
-        and all(block in (read(path) or "") for path in ("/etc/ufw/after.rules", "/etc/ufw/after6.rules"))
-        and "-A INPUT -j ufw-before-input" in run("iptables", "-S", "INPUT", check=False)
-        and "-A DOCKER-USER -j DROP" in run("iptables", "-S", "DOCKER-USER", check=False)
+        and all(block in (read(path) or "") for path in RULES.values())
+        and all(kernel_filters(tables) for tables in ("iptables", "ip6tables"))
     )
 
 
-def arm(timeout_s):
-    """Keep what is there now and start the timer that brings it back."""
-    if os.path.isdir(STATE):
-        disarm()
-    os.makedirs(STATE, mode=0o700)
-    lines = ["set -u", f"cd {STATE}"]
+def kernel_filters(tables):
+    """Whether what no rule names is dropped, and Docker's ports are looked at."""
+    incoming = run(tables, "-S", "INPUT", check=False)
+    before = "-A INPUT -j ufw6-before-input" if tables == "ip6tables" else "-A INPUT -j ufw-before-input"
+    published = run(tables, "-S", "DOCKER-USER", check=False)
+    return "-P INPUT DROP" in incoming and before in incoming and "-A DOCKER-USER -j DROP" in published
+
+
+def rollback_script():
+    """Shell that brings back what was kept under STATE, and says so when it is through."""
+    lines = ["set -u"]
     for number, path in enumerate((SSHD_FILE, *UFW_FILES)):
-        if os.path.exists(path):
-            shutil.copy2(path, f"{STATE}/{number}")
-            lines.append(f"cp -p {STATE}/{number} {path}")
-        else:
-            lines.append(f"rm -f {path}")
-    was_enabled = "ENABLED=yes" in (read("/etc/ufw/ufw.conf") or "")
-    lines.append(
-        "ufw reload" if was_enabled else "ufw --force disable; iptables -F DOCKER-USER; ip6tables -F DOCKER-USER"
-    )
+        lines.append(f"cp -p {STATE}/{number} {path}" if os.path.exists(path) else f"rm -f {path}")
+    lines += ["ufw reload"] if is_enabled() else ["ufw --force disable"]
+    lines += [f"{tables} -F DOCKER-USER" for tables in ("iptables", "ip6tables") if not is_enabled()]
     lines += [
         "systemctl try-reload-or-restart ssh",
         "logger -t lazaret 'took back changes to sshd and the firewall'",
-        f"touch {STATE}/done",
+        f"touch {DONE}",
     ]
-    write(f"{STATE}/rollback.sh", "\n".join(lines) + "\n", 0o700)
-    run(
-        "systemd-run",
-        f"--unit={UNIT}",
-        f"--on-active={timeout_s}",
-        "--timer-property=AccuracySec=1s",
-        "--quiet",
-        "/bin/sh",
-        f"{STATE}/rollback.sh",
-    )
+    return "\n".join(lines) + "\n"
+
+
+def arm(timeout_s):
+    """Keep what is there now, which let us in, and start the timer that brings it back."""
+    disarm()
+    os.makedirs(STATE, mode=0o700)
+    for number, path in enumerate((SSHD_FILE, *UFW_FILES)):
+        if os.path.exists(path):
+            shutil.copy2(path, f"{STATE}/{number}")
+    write(f"{STATE}/rollback.sh", rollback_script(), 0o700)
+    command = ["systemd-run", f"--unit={UNIT}", f"--on-active={timeout_s}", "--timer-property=AccuracySec=1s"]
+    run(*command, "--quiet", "/bin/sh", f"{STATE}/rollback.sh")
 
 
 def disarm():
-    """Stop the timer and forget what was kept. Raises when it had struck already."""
+    """Stop the timer and forget what was kept; returns whether it had struck already."""
     run("systemctl", "stop", f"{UNIT}.timer", check=False)
+    if run("systemctl", "is-active", f"{UNIT}.service", check=False).strip() in ("active", "activating"):
+        raise Failed("The changes are being taken back just now. Provision again.")
     run("systemctl", "reset-failed", f"{UNIT}.service", check=False)
-    struck = os.path.exists(f"{STATE}/done")
+    struck = os.path.exists(DONE)
     shutil.rmtree(STATE, ignore_errors=True)
     return struck
 
@@ -178,48 +211,85 @@ def harden_sshd():
 
 def raise_firewall(ports):
     """Allow first, then enable."""
-    for path in ("/etc/ufw/after.rules", "/etc/ufw/after6.rules"):
-        write(path, with_block(read(path) or "", docker_block(ports)), 0o640)
+    write(UFW_DEFAULTS, with_settings(read(UFW_DEFAULTS) or "", DEFAULTS_WANTED))
+    write_published_rules(sorted(set(ports) | published_ports()))
     absent = sorted(set(ports) - allowed_ports(read("/etc/ufw/user.rules")))
     if absent:
         run("ufw", "allow", "proto", "tcp", "to", "any", "port", ",".join(map(str, absent)))
-    if "ENABLED=yes" in (read("/etc/ufw/ufw.conf") or ""):
+    if is_enabled():
         run("ufw", "reload")
     else:
         run("ufw", "--force", "enable")
 
 
+def write_published_rules(ports):
+    for path in RULES.values():
+        write(path, with_block(read(path) or "", docker_block(ports)), 0o640)
+
+
+def ports_of(module):
+    return sorted({int(port) for port in module.params["allowed_tcp_ports"]} | {int(module.params["ssh_port"])})
+
+
 def apply(module):
-    ports = sorted({int(port) for port in module.params["allowed_tcp_ports"]} | {int(module.params["ssh_port"])})
+    """Returns whether anything differed, and whether a timer runs that waits to be disarmed.
+
+    A run that died may have left its timer: the next one must disarm it, too, although it has nothing to change.
+    """
+    ports = ports_of(module)
     sshd_right, firewall_right = sshd_is_right(), firewall_is_right(ports)
     if sshd_right and firewall_right:
-        return False
-    if module.check_mode:
-        return True
-    arm(module.params["rollback_timeout_s"])
-    if not firewall_right:
-        raise_firewall(ports)
-    if not sshd_right:
-        harden_sshd()
-    return True
+        if os.path.exists(DONE) and not module.check_mode:
+            disarm()
+        return {"changed": False, "armed": os.path.isdir(STATE)}
+    if not module.check_mode:
+        arm(module.params["rollback_timeout_s"])
+        if not firewall_right:
+            raise_firewall(ports)
+        if not sshd_right:
+            harden_sshd()
+    return {"changed": True, "armed": True}
+
+
+def confirm():
+    if disarm():
+        raise Failed("The changes were taken back before a second login proved itself. Provision again.")
+    return {"changed": False}
+
+
+def publish(module):
+    """Exactly these ports of containers are open, besides those that always are; connections live on."""
+    wanted = sorted({int(port) for port in module.params["published_tcp_ports"]})
+    content = "".join(f"{port}\n" for port in wanted)
+    block = docker_block(sorted({*ports_of(module), *wanted}))
+    right = (read(PUBLISHED_FILE) or "") == content and all(block in (read(path) or "") for path in RULES.values())
+    if right or module.check_mode:
+        return {"changed": not right}
+    write(PUBLISHED_FILE, content)
+    write_published_rules(sorted({*ports_of(module), *wanted}))
+    for restore in RULES:
+        run(restore, "--noflush", "--wait", "10", stdin=block)
+    return {"changed": True}
 
 
 def main():
     module = AnsibleModule(
         argument_spec={
-            "state": {"choices": ["applied", "confirmed"], "required": True},
+            "state": {"choices": ["applied", "confirmed", "published"], "required": True},
             "ssh_port": {"type": "int", "default": 22},
             "allowed_tcp_ports": {"type": "list", "elements": "int", "default": []},
+            "published_tcp_ports": {"type": "list", "elements": "int", "default": []},
             "rollback_timeout_s": {"type": "int", "default": 120},
         },
         supports_check_mode=True,
     )
     try:
-        if module.params["state"] == "applied":
-            module.exit_json(changed=apply(module))
-        if disarm():
-            raise Failed("The changes were taken back before a second login proved itself. Provision again.")
-        module.exit_json(changed=False)
+        actions = {
+            "applied": lambda: apply(module),
+            "confirmed": confirm,
+            "published": lambda: publish(module),
+        }
+        module.exit_json(**actions[module.params["state"]]())
     except Failed as error:
         module.fail_json(msg=str(error))
 
