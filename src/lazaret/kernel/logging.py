@@ -17,7 +17,7 @@ def configure_logging(*, level: str, log_format: str, redactor: Redactor) -> Non
     """Send the standard library's logging and structlog through one chain to standard error."""
 
     def redact(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        return {key: redactor.clean(value) if isinstance(value, str) else value for key, value in event.items()}
+        return {key: value if key.startswith("_") else redactor.clean_value(value) for key, value in event.items()}
 
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,

@@ -7,8 +7,10 @@ import html
 import json
 import os
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from cryptography.fernet import Fernet, InvalidToken
@@ -103,6 +105,19 @@ class Redactor:
     def clean(self, text: str) -> str:
         """`text` with `[hidden]` in place of each secret."""
         return self._pattern.sub("[hidden]", text) if self._pattern else text
+
+    def clean_value(self, value: Any) -> Any:
+        """Plain JSON with every text in it cleaned; what is not JSON becomes the cleaned text that shows it."""
+        match value:
+            case str():
+                return self.clean(value)
+            case None | bool() | int() | float():
+                return value
+            case Mapping():
+                return {self.clean(str(key)): self.clean_value(inner) for key, inner in value.items()}
+            case list() | tuple() | set() | frozenset():
+                return [self.clean_value(inner) for inner in value]
+        return self.clean(repr(value))
 
 
 def _spellings(text: str) -> set[str]:

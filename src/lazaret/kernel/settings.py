@@ -6,6 +6,7 @@ names. `.env.example` is generated from here.
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -102,9 +103,12 @@ class Settings(BaseModel):
     @classmethod
     def _split_ids(cls, value: object) -> object:
         """An id that is not a number is an error, never a shorter list: half a list is a different permission."""
-        if isinstance(value, str):
-            return [part.strip() for part in value.split(",") if part.strip()]
-        return value
+        if not isinstance(value, str):
+            return value
+        parts = [part.strip() for part in value.split(",") if part.strip()]
+        if not all(re.fullmatch(r"-?[0-9]+", part) for part in parts):  # int() would read 1_2 as 12, pydantic 1.0 as 1
+            raise ValueError("ids are whole numbers separated by commas")
+        return parts
 
     @field_validator("time4vps_managed_server_ids")
     @classmethod

@@ -57,7 +57,7 @@ class OperationRun:
 
     async def note(self, message: str, *, step: str = "", kind: str = "note", **data: Any) -> None:
         """One line in the operation's live log, with every known secret taken out."""
-        clean = {key: self.redactor.clean(value) if isinstance(value, str) else value for key, value in data.items()}
+        clean = self.redactor.clean_value(data)
         async with self.apply() as (session, operation):
             await store.add_event(
                 session,

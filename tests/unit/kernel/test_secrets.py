@@ -1,6 +1,9 @@
 """The redactor and the key: no secret in a text, no key that others can read."""
 
+import html
+import json
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -26,6 +29,50 @@ def test_a_secret_within_a_secret_leaves_no_rest() -> None:
     redactor.hide(SecretStr("hunter"))
     redactor.hide(SecretStr("hunter2000"))
     assert redactor.clean("it is hunter2000") == "it is [hidden]"
+
+
+PASSWORD = "planted\"w'<&> \\ \u00fc"
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        json.dumps(PASSWORD),
+        json.dumps(PASSWORD, ensure_ascii=False),
+        html.escape(PASSWORD),
+        html.escape(PASSWORD, quote=False),
+        repr(PASSWORD),
+        quote(PASSWORD, safe=""),
+    ],
+)
+def test_a_secret_is_known_in_every_spelling(spelling: str) -> None:
+    redactor = Redactor()
+    redactor.hide(SecretStr(PASSWORD))
+    assert redactor.clean(f"<{spelling}>").strip("<>\"'") == "[hidden]"
+
+
+def test_short_words_stay_readable() -> None:
+    redactor = Redactor()
+    redactor.hide(SecretStr("root"))
+    redactor.hide(SecretStr(""))
+    assert redactor.clean("login as root") == "login as root"
+
+
+LEAVES = st.none() | st.integers(0, 9) | st.just(PASSWORD) | st.just(f"it is {PASSWORD}")
+
+
+@given(st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(LEAVES, inner, max_size=2)))
+def test_no_value_in_any_depth_survives(value: object) -> None:
+    redactor = Redactor()
+    redactor.hide(SecretStr(PASSWORD))
+    cleaned = redactor.clean_value({"top": value, "error": ValueError(PASSWORD)})
+    assert "planted" not in json.dumps(cleaned)
+    assert cleaned["error"] == "ValueError('[hidden]')"
+
+
+def test_what_holds_no_secret_stays_as_it_is() -> None:
+    plain = {"a": [1, 2.5, None, True, "text"], "b": {"c": ()}}
+    assert Redactor().clean_value(plain) == {"a": [1, 2.5, None, True, "text"], "b": {"c": []}}
 
 
 def test_the_key_is_made_once_and_for_us_alone(tmp_path: Path) -> None:

@@ -77,8 +77,20 @@ def test_ids_are_all_numbers_or_an_error(text: str) -> None:
     except Misconfigured as error:
         assert "TIME4VPS_MANAGED_SERVER_IDS" in error.message
     else:
-        assert len(ids) == len({int(part) for part in parts})
+        assert ids == {int(part) for part in parts}
         assert all(number > 0 for number in ids)
+
+
+@pytest.mark.parametrize(
+    "text", ["7,1_2", "7,1.0", "7,1e3", "7,0x10", "7 8", "7;8", "7,vps-8", "7,-8", "7,0", "7,٣", "7,+8"]
+)
+def test_an_id_in_another_spelling_is_an_error(text: str) -> None:
+    with pytest.raises(Misconfigured, match="TIME4VPS_MANAGED_SERVER_IDS"):
+        load_settings({"TIME4VPS_MANAGED_SERVER_IDS": text})
+
+
+def test_ids_with_spaces_and_a_comma_at_the_end() -> None:
+    assert load_settings({"TIME4VPS_MANAGED_SERVER_IDS": " 7 , 8,"}).time4vps_managed_server_ids == {7, 8}
 
 
 @pytest.mark.parametrize(

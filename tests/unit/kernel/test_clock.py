@@ -1,0 +1,59 @@
+"""The two clocks, and loops that live on one of them."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from lazaret.kernel.clock import ManualClock, SystemClock
+from lazaret.kernel.loops import every, restarting
+
+
+async def test_sleeping_moves_a_manual_clock() -> None:
+    clock = ManualClock()
+    began = clock.now()
+    await clock.sleep(90)
+    await clock.sleep(-5)
+    assert (clock.now() - began, clock.monotonic(), clock.slept_s) == (timedelta(seconds=90), 90, [90, -5])
+
+
+async def test_the_system_clock_is_aware_and_does_not_sleep_backwards() -> None:
+    clock = SystemClock()
+    assert clock.now().utcoffset() == timedelta(0)
+    before = clock.monotonic()
+    await clock.sleep(-1)
+    assert clock.monotonic() >= before
+
+
+class EnoughError(BaseException):
+    """Ends a loop that otherwise never ends."""
+
+
+@pytest.mark.parametrize("loop", ["every", "restarting"])
+async def test_a_loop_outlives_its_failures(loop: str) -> None:
+    clock = ManualClock()
+    passes: list[float] = []
+
+    async def work() -> None:
+        passes.append(clock.monotonic())
+        if len(passes) == 4:
+            raise EnoughError
+        if len(passes) % 2:
+            raise ValueError("this pass failed")
+
+    with pytest.raises(EnoughError):
+        if loop == "every":
+            await every(30, "test", work, clock)
+        else:
+            await restarting("test", work, clock, pause_s=30)
+    assert passes == [0, 30, 60, 90]
+
+
+async def test_a_loop_can_be_cancelled() -> None:
+    clock = ManualClock()
+    running = asyncio.create_task(every(30, "test", lambda: clock.sleep(0), clock))
+    while clock.monotonic() < 300:
+        await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
