@@ -115,3 +115,65 @@ def test_an_unhealthy_machine_is_told_with_reasons() -> None:
     assert health.reasons(good) == []
     bad = good | {"firewall": {"active": False}, "disks": {"/": {"used_percent": 99.0, "inodes_percent": 95.0}}}
     assert len(health.reasons(bad)) == 3
+
+
+def test_the_operators_own_roles_count_with_their_content(tmp_path: Path) -> None:
+    tasks = tmp_path / "own" / "tasks"
+    tasks.mkdir(parents=True)
+    (tasks / "main.yml").write_text("- name: One\n")
+    variables = {"provision_extra_roles": ["own"], "provision_roles_path": str(tmp_path)}
+    before = baseline_version(variables)
+    assert baseline_version(variables) == before
+    (tasks / "main.yml").write_text("- name: Two\n")
+    assert baseline_version(variables) != before
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ([], ""),
+        (["ssh-ed25519 AAAAkey lazaret"], ""),
+        (["ssh-ed25519 AAAAkey renamed"], ""),
+        (["ssh-ed25519 AAAAother somebody", "# ssh-ed25519 AAAAold lazaret"], ""),
+        (["ssh-rsa AAAAold lazaret"], "another key"),
+        (["restrict ssh-ed25519 AAAAkey lazaret"], "restrictions"),
+    ],
+)
+def test_what_stands_against_our_key(lines: list[str], told: str) -> None:
+    conflict = module("machine_preflight").key_conflict(lines, "ssh-ed25519 AAAAkey lazaret")
+    assert told in conflict and bool(told) == bool(conflict)
+    assert module("machine_preflight").key_conflict(lines, "") == ""
+
+
+def test_settings_are_set_once_and_others_stay() -> None:
+    access = module("machine_access")
+    text = access.with_settings('# why\nIPV6=no\nDEFAULT_INPUT_POLICY="ACCEPT"\nX=1\n', access.DEFAULTS_WANTED)
+    assert text == '# why\nIPV6=yes\nDEFAULT_INPUT_POLICY="DROP"\nX=1\n'
+    assert access.with_settings(text, access.DEFAULTS_WANTED) == text
+    assert access.with_settings("", {"IPV6": "yes"}) == "IPV6=yes\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "over"),
+    [
+        ("", False),
+        ('{"started": 1, "finished": 0, "ansible_job_id": "j1"}', False),
+        ('{"changed": true, "inst', False),
+        ('{"changed": false, "installed": []}', True),
+        ('{"failed": true, "msg": "no"}', True),
+    ],
+)
+def test_a_job_is_over_when_it_has_a_result(text: str, over: bool) -> None:
+    assert module("machine_job").is_over(text) is over
+
+
+def test_who_waits_for_others_says_so_sooner() -> None:
+    patience = module("machine_job").patience
+    assert patience("waiting for apt-get (7)", 10) < patience("upgrading", 10) == 10
+
+
+def test_a_lock_that_nobody_holds_has_no_holder(tmp_path: Path) -> None:
+    packages = module("machine_packages")
+    (tmp_path / "lock").touch()
+    assert packages.lock_holder(str(tmp_path / "lock")) == ""
+    assert packages.lock_holder(str(tmp_path / "missing")) == ""

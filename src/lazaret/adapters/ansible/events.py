@@ -1,21 +1,56 @@
 """Ansible's events turned into ours, and gathered into a result. Pure."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from pydantic import SecretStr
+
+from lazaret.kernel.secrets import Redactor
 from lazaret.servers.configuration import PlaybookResult, TaskEvent, TaskState
 
 _SHOWN = 600
 """Characters of a message that are kept."""
+_SILENT = {"meta", "ansible.builtin.meta"}
+"""Actions that are no task of their own: they have no result, and the total does not count them."""
+_SECRET_NAME = re.compile(r"passw|secret|token|credential|(^|_)(api|private|access)_key$", re.IGNORECASE)
+
+
+def secret_values(variables: Mapping[str, Any]) -> set[str]:
+    """The values, however deep, of the operator's variables whose names say that they are secret."""
+    found: set[str] = set()
+
+    def look(name: str, value: Any) -> None:
+        if isinstance(value, Mapping):
+            for inner, content in value.items():
+                look(f"{name}_{inner}" if _SECRET_NAME.search(name) else str(inner), content)
+        elif isinstance(value, list | tuple):
+            for content in value:
+                look(name, content)
+        elif _SECRET_NAME.search(name):
+            found.add(str(value))
+
+    look("", variables)
+    return found
+
+
+def redactor_for(variables: Mapping[str, Any]) -> Redactor:
+    """Hides what `secret_values` finds, in all its spellings."""
+    redactor = Redactor()
+    for value in secret_values(variables):
+        redactor.hide(SecretStr(value))
+    return redactor
 
 
 @dataclass(slots=True)
 class Progress:
-    """What has been seen of one run so far. `total` is the number of tasks that the playbook has."""
+    """What has been seen of one run so far. `total` is the number of tasks that the playbook has; `redactor`
+    hides what nobody may see."""
 
     total: int
+    redactor: Redactor = field(default_factory=Redactor)
     position: int = 0
     changed: int = 0
     failed_task: str = ""
@@ -29,7 +64,7 @@ class Progress:
         task = str(data.get("task") or "")
         shown = None
         match event.get("event"):
-            case "playbook_on_task_start":
+            case "playbook_on_task_start" if data.get("task_action") not in _SILENT:
                 self.position = min(self.position + 1, self.total)
                 shown = self._show(at, task, TaskState.STARTED)
             case "runner_on_ok":
@@ -37,7 +72,8 @@ class Progress:
             case "runner_on_skipped":
                 shown = self._show(at, task, TaskState.SKIPPED)
             case "runner_retry":
-                shown = self._show(at, task, TaskState.WAITING, "not finished yet")
+                phase = str((data.get("res") or {}).get("phase") or "not finished yet")
+                shown = self._show(at, task, TaskState.WAITING, phase)
             case "runner_on_failed" if not data.get("ignore_errors"):
                 shown = self._failed(at, task, data, TaskState.FAILED)
             case "runner_on_unreachable":
@@ -47,7 +83,8 @@ class Progress:
 
     def result(self, *, ok: bool, duration_s: float, output: str) -> PlaybookResult:
         """The end of the run; `output` explains a failure that no task explains."""
-        error = self.error or ("" if ok else output.strip()[-_SHOWN:] or "Ansible ended without saying why.")
+        said = self.redactor.clean(output).strip()[-_SHOWN:]
+        error = self.error or ("" if ok else said or "Ansible ended without saying why.")
         return PlaybookResult(
             ok=ok,
             changed=self.changed,
@@ -70,7 +107,7 @@ class Progress:
         answer = data.get("res") or {}
         self._keep_report(answer)
         self.failed_task = task
-        self.error = str(answer.get("msg") or answer.get("stderr") or "no message")[:_SHOWN]
+        self.error = self.redactor.clean(str(answer.get("msg") or answer.get("stderr") or "no message"))[:_SHOWN]
         return self._show(at, task, state, self.error, duration_s=_seconds(data))
 
     def _keep_report(self, answer: Mapping[str, Any]) -> None:
@@ -84,7 +121,7 @@ class Progress:
     def _show(
         self, at: datetime, task: str, state: TaskState, message: str = "", *, duration_s: float | None = None
     ) -> TaskEvent:
-        return TaskEvent(at, task, state, message, self.position, self.total, duration_s)
+        return TaskEvent(at, task, state, self.redactor.clean(message), self.position, self.total, duration_s)
 
 
 def _seconds(data: Mapping[str, Any]) -> float | None:

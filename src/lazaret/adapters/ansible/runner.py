@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from lazaret.adapters.ansible.events import Progress
-from lazaret.adapters.ansible.workspace import Workspace, environment_of, workspace
+from lazaret.adapters.ansible.events import Progress, redactor_for
+from lazaret.adapters.ansible.workspace import Workspace, end_connections, environment_of, workspace
 from lazaret.playbooks import DIRECTORY, playbook_names
 from lazaret.servers.access import SshEndpoint
 from lazaret.servers.configuration import PlaybookNotFound, PlaybookResult, PlaybookTimeout, TaskEvent
@@ -48,7 +48,7 @@ class AnsibleRunner:
                 f"There is no playbook {playbook!r}.", hint=f"There are {', '.join(playbook_names())}."
             )
         started = monotonic()
-        progress = Progress(total=task_count(playbook))
+        progress = Progress(total=task_count(playbook), redactor=redactor_for(variables))
         with workspace(endpoint, host_keys, private_key, variables) as space:
             status, output = await self._watch(playbook, space, progress, on_event, timeout_s)
         if status == "timeout":
@@ -76,6 +76,7 @@ class AnsibleRunner:
             try:
                 return _run_ansible(playbook, space, hear, stop.is_set, timeout_s)
             finally:
+                end_connections(space)
                 loop.call_soon_threadsafe(events.put_nowait, None)
 
         running = loop.run_in_executor(self._threads, work)

@@ -3,10 +3,11 @@
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from lazaret.servers.access import SshEndpoint
 
 HOST_ALIAS = "lazaret-target"
 """The name under which the pinned keys stand in known_hosts, whatever the address."""
+
+_END_S = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,10 @@ class Workspace:
     @property
     def known_hosts(self) -> Path:
         return self.directory / "known_hosts"
+
+    @property
+    def control_sockets(self) -> Path:
+        return self.directory / "cp"
 
 
 def inventory_of(endpoint: SshEndpoint, known_hosts: Path, private_key: Path) -> dict[str, Any]:
@@ -94,3 +101,11 @@ def workspace(
         yield space
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def end_connections(space: Workspace) -> None:
+    """End the ssh processes that hold connections open for a next task: there is none. Blocks some milliseconds."""
+    for path in space.control_sockets.glob("*"):
+        command = ["ssh", "-F", "/dev/null", "-o", f"ControlPath={path}", "-O", "exit", HOST_ALIAS]
+        with suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(command, check=False, capture_output=True, timeout=_END_S)

@@ -38,10 +38,19 @@ def hosts_with(text, hostname):
     return "\n".join([*head, line, *rest]).rstrip("\n") + "\n"
 
 
+CLOUD_INIT = "/etc/cloud/cloud.cfg.d"
+CLOUD_INIT_CONTENT = """# Written by Lazaret: the host name and /etc/hosts stay what they are.
+preserve_hostname: true
+manage_etc_hosts: false
+"""
+
+
 def set_hostname(module, hostname):
     """The name in the files and in the kernel. Written directly: hostnamectl waits for a bus that may be missing."""
     changed = put(module, "/etc/hostname", f"{hostname}\n")
     changed |= put(module, "/etc/hosts", hosts_with(read("/etc/hosts") or "", hostname))
+    if os.path.isdir(CLOUD_INIT):
+        changed |= put(module, f"{CLOUD_INIT}/99-lazaret.cfg", CLOUD_INIT_CONTENT)
     if socket.gethostname() != hostname:
         changed = True
         if not module.check_mode:

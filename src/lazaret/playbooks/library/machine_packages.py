@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import struct
 import subprocess
 import tempfile
 import time
@@ -15,6 +16,8 @@ from ansible.module_utils.basic import AnsibleModule
 LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/apt/lists/lock", "/var/cache/apt/archives/lock")
 LISTS = "/var/lib/apt/lists"
 LISTS_FRESH_S = 3600
+UPDATES = "/var/lib/dpkg/updates"
+PHASE_FILE = "/run/lazaret/packages"
 KEYRING = "/etc/apt/keyrings/lazaret-docker.asc"
 SOURCE = "/etc/apt/sources.list.d/lazaret-docker.list"
 ENVIRONMENT = {
@@ -38,33 +41,67 @@ class Failed(Exception):
     """One sentence for the operator."""
 
 
-def is_locked(path):
-    """Whether another process holds this lock; apt and dpkg use POSIX record locks."""
+def lock_holder(path):
+    """Which process holds this lock, as "name (pid)", else an empty string. Only asks: takes no lock itself.
+
+    apt and dpkg use POSIX record locks, so the kernel knows whose they are.
+    """
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
+        descriptor = os.open(path, os.O_RDWR)
     except OSError:
-        return False
+        return ""
     try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
+        asked = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        kind, _, _, _, pid = struct.unpack("hhqqi", fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
     finally:
         os.close(descriptor)
-    return False
+    return "" if kind == fcntl.F_UNLCK else f"{name_of(pid)} ({pid})"
+
+
+def name_of(pid):
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return "a process"
+
+
+def tell(phase):
+    """Leave word of what is being done, for whoever waits for us."""
+    os.makedirs(os.path.dirname(PHASE_FILE), exist_ok=True)
+    with open(f"{PHASE_FILE}.new", "w", encoding="utf-8") as file:
+        file.write(phase)
+    os.replace(f"{PHASE_FILE}.new", PHASE_FILE)
+
+
+def wait_for_cloud_init(timeout_s):
+    """The first boot may still be at work on packages and keys."""
+    if not shutil.which("cloud-init"):
+        return
+    tell("waiting for cloud-init")
+    try:
+        subprocess.run(["cloud-init", "status", "--wait"], check=False, timeout=timeout_s, stdout=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired:
+        raise Failed(f"cloud-init has not finished for {timeout_s} s. Cure: cloud-init status --long") from None
 
 
 def wait_for_locks(timeout_s):
     """Wait until nobody else works on packages; returns the seconds waited."""
-    if shutil.which("cloud-init"):
-        subprocess.run(["cloud-init", "status", "--wait"], check=False, timeout=timeout_s, stdout=subprocess.DEVNULL)
     started = time.monotonic()
-    while any(is_locked(path) for path in LOCKS):
+    while holder := next(filter(None, map(lock_holder, LOCKS)), ""):
         if time.monotonic() - started > timeout_s:
-            raise Failed(
-                f"Another package manager has held its lock for {timeout_s} s. Cure: see ps aux | grep -E 'apt|dpkg'"
-            )
-        time.sleep(1)
+            raise Failed(f"{holder} has held the package lock for {timeout_s} s. Cure: wait for it, or see ps aux")
+        tell(f"waiting for {holder} to release the package lock")
+        time.sleep(0.5)
     return time.monotonic() - started
+
+
+def mend_interrupted():
+    """A machine that lost power during an installation refuses every other one until this was done."""
+    if os.path.isdir(UPDATES) and os.listdir(UPDATES):
+        tell("finishing an installation that was interrupted")
+        command = ["dpkg", "--force-confdef", "--force-confold", "--configure", "-a"]
+        subprocess.run(command, check=False, capture_output=True, env={**os.environ, **ENVIRONMENT})
 
 
 def apt(*arguments):
@@ -111,8 +148,7 @@ def add_repository(repository):
         with open(SOURCE, encoding="utf-8") as file:
             if file.read() == line:
                 return False
-    with urllib.request.urlopen(repository["key_url"], timeout=30) as answer:
-        key = answer.read(1048576)
+    key = fetch(repository["key_url"])
     wanted = repository["key_fingerprint"].replace(" ", "").upper()
     if wanted not in fingerprints(key):
         raise Failed(f"The key at {repository['key_url']} is not the expected one; the repository was not added.")
@@ -122,6 +158,14 @@ def add_repository(repository):
             file.write(content)
         os.chmod(path, 0o644)
     return True
+
+
+def fetch(url):
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return answer.read(1048576)
+    except (OSError, ValueError) as error:
+        raise Failed(f"{url} could not be fetched ({error}). Cure: let the machine reach it.") from None
 
 
 def fingerprints(key):
@@ -137,14 +181,18 @@ def fingerprints(key):
 
 def converge(parameters):
     """Returns what was done, as the module's result."""
+    wait_for_cloud_init(parameters["lock_timeout_s"])
     waited_s = wait_for_locks(parameters["lock_timeout_s"])
+    mend_interrupted()
     before = status_digest()
     added = bool(parameters["repository"]) and add_repository(parameters["repository"])
     absent = missing(parameters["packages"])
     if added or absent or lists_age_s() > LISTS_FRESH_S:
+        tell("reading the package lists")
         apt("update")
+    tell(f"upgrading, and installing {len(absent)} packages and what they need")
     if parameters["upgrade"]:
-        apt("dist-upgrade", *absent)
+        apt("upgrade", "--with-new-pkgs", "--no-remove", *absent)
     elif absent:
         apt("install", *absent)
     still = missing(parameters["packages"])

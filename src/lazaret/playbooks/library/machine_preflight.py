@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 """Ansible module: looks at the machine and changes nothing; fails with one sentence and its cure."""
 
+import array
+import fcntl
 import os
 import subprocess
 
@@ -9,6 +11,9 @@ from ansible.module_utils.basic import AnsibleModule
 LEAST_FREE_MB = 1500
 """What the packages need, with room for the upgrade."""
 LEAST_FREE_INODES = 20000
+ARCHITECTURES = ("x86_64", "aarch64")
+GET_FLAGS, IMMUTABLE_OR_APPEND_ONLY = 0x80086601, 0x10 | 0x20
+"""FS_IOC_GETFLAGS and what chattr +i and +a set; the same on all 64-bit Linux."""
 
 
 def read_os_release(text):
@@ -39,17 +44,64 @@ def ssh_problem(home, uid, public_key):
             return f"{path} does not belong to root; sshd ignores it. Cure: chown root {path}"
         if stat.st_mode & 0o022 and not os.path.islink(path):
             return f"{path} may be written by others; sshd ignores it. Cure: chmod go-w {path}"
+    lines = read_lines(file)
+    conflict = key_conflict(lines, public_key)
+    if conflict:
+        return f"{file} {conflict}"
     material = " ".join(public_key.split()[:2])
-    if material and os.path.exists(file):
-        with open(file, encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                if material in line and not line.lstrip().startswith(material):
-                    return f"{file} holds our key with restrictions in front of it. Cure: remove that line."
+    if material and not any(line.startswith(material) for line in lines):
+        for path in (directory, file):
+            if is_frozen(path):
+                return f"{path} is immutable, so our key cannot be added. Cure: chattr -i -a {path}"
     return ""
+
+
+def read_lines(path):
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return [line.strip() for line in file]
+
+
+def key_conflict(lines, public_key):
+    """What in authorized_keys stands against our key, as the end of a sentence; else an empty string."""
+    kind, material, comment = [*public_key.split(None, 2), "", "", ""][:3]
+    if not material:
+        return ""
+    for line in lines:
+        if f"{kind} {material}" in line and not line.startswith(f"{kind} {material}"):
+            return "holds our key with restrictions in front of it. Cure: remove that line."
+        if comment and line.endswith(f" {comment.strip()}") and material not in line and not line.startswith("#"):
+            return (
+                f"holds another key that is called {comment.strip()!r} as ours is: of an older or another Lazaret."
+                " Cure: remove that line, if nobody needs it any more."
+            )
+    return ""
+
+
+def is_frozen(path):
+    """Whether chattr protects this file or directory from everybody."""
+    flags = array.array("L", [0])
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.ioctl(descriptor, GET_FLAGS, flags)
+    except OSError:
+        return False  # this file system has no such flags
+    finally:
+        os.close(descriptor)
+    return bool(flags[0] & IMMUTABLE_OR_APPEND_ONLY)
 
 
 def is_active(unit):
     return subprocess.run(["systemctl", "is-active", "--quiet", unit], check=False).returncode == 0
+
+
+def is_installed(package):
+    query = ["dpkg-query", "-W", "-f", "${db:Status-Status}", package]
+    return subprocess.run(query, check=False, capture_output=True, text=True).stdout == "installed"
 
 
 def problems(system, systems, public_key):
@@ -57,6 +109,8 @@ def problems(system, systems, public_key):
     found = []
     if system not in systems:
         found.append(f"{system} is not supported. Cure: rebuild it with one of {', '.join(systems)}.")
+    if os.uname().machine not in ARCHITECTURES:
+        found.append(f"{os.uname().machine} is not supported. Cure: take one of {', '.join(ARCHITECTURES)}.")
     if os.geteuid() != 0:
         found.append("The login is not root. Cure: let Lazaret log in as root.")
     if not os.path.isdir("/run/systemd/system"):
@@ -87,6 +141,7 @@ def main():
         observer=os.environ.get("SSH_CONNECTION", "").split(" ")[0],
         docker_was_active=is_active("docker"),
         fail2ban_was_active=is_active("fail2ban"),
+        docker_is_from_docker=is_installed("docker-ce"),
     )
 
 

@@ -31,15 +31,16 @@ def sshd(_):
         key: effective.get(key)
         for key in ("passwordauthentication", "kbdinteractiveauthentication", "permitrootlogin", "pubkeyauthentication")
     }
-    right = report["passwordauthentication"] == "no" and report["permitrootlogin"] in (
-        "without-password",
-        "prohibit-password",
+    right = (
+        report["passwordauthentication"] == report["kbdinteractiveauthentication"] == "no"
+        and report["permitrootlogin"] in ("without-password", "prohibit-password")
+        and report["pubkeyauthentication"] == "yes"
     )
     return report, "" if right else f"sshd still accepts passwords ({err or report})"
 
 
 def firewall(parameters):
-    _, out, err = run("ufw", "status")
+    _, out, err = run("ufw", "status", "verbose")
     allowed = {
         int(port)
         for line in out.splitlines()
@@ -48,12 +49,14 @@ def firewall(parameters):
     }
     docker_rules = [run(tool, "-S", "DOCKER-USER")[1] for tool in ("iptables", "ip6tables")]
     report = {
-        "active": out.startswith("Status: active"),
+        "active": out.splitlines()[:1] == ["Status: active"],
+        "denies_by_default": "Default: deny (incoming)" in out,
+        "drops": all("-P INPUT DROP" in run(tool, "-S", "INPUT")[1] for tool in ("iptables", "ip6tables")),
         "allowed": sorted(allowed),
         "covers_docker": all("-j DROP" in rules for rules in docker_rules),
     }
     missing = set(parameters["allowed_tcp_ports"]) - allowed
-    if not report["active"] or missing or not report["covers_docker"]:
+    if missing or not all(report[name] for name in ("active", "denies_by_default", "drops", "covers_docker")):
         return report, f"the firewall is not as it should be ({report} {err})"
     return report, ""
 
@@ -101,8 +104,8 @@ def identity(parameters):
     problems = []
     if report["hostname"] != parameters["hostname"]:
         problems.append(f"the host name is {report['hostname']}")
-    if "UTC" in parameters["timezone"] and time.strftime("%Z") != "UTC":
-        problems.append(f"the time zone is {time.strftime('%Z')}")
+    if os.path.realpath("/etc/localtime") != os.path.realpath(f"/usr/share/zoneinfo/{parameters['timezone']}"):
+        problems.append(f"the time zone is {report['timezone']}")
     return report, "; ".join(problems)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lazaret.adapters.ansible.events import Progress
+from lazaret.adapters.ansible.events import Progress, redactor_for, secret_values
 from lazaret.adapters.ansible.runner import task_count
 from lazaret.adapters.ansible.variables import load_variables
 from lazaret.adapters.ansible.workspace import environment_of, inventory_of, known_hosts_of, workspace
@@ -102,3 +102,32 @@ def test_variables_are_optional(tmp_path: Path) -> None:
 
 def test_the_progress_bar_knows_how_many_tasks_there_are() -> None:
     assert task_count("provision_server") >= 7
+
+
+def test_positions_count_what_the_total_counts() -> None:
+    progress = Progress(total=2)
+    progress.take(event("playbook_on_task_start", "one", task_action="machine_proof"), NOW)
+    assert progress.take(event("playbook_on_task_start", "flush", task_action="ansible.builtin.meta"), NOW) is None
+    assert progress.position == 1
+
+
+def test_who_waits_says_for_whom() -> None:
+    shown = Progress(total=1).take(event("runner_retry", res={"phase": "waiting for apt-get (7)"}), NOW)
+    assert shown is not None and (shown.state, shown.message) == (TaskState.WAITING, "waiting for apt-get (7)")
+
+
+def test_secrets_of_the_operators_variables_are_found_by_their_names() -> None:
+    variables = {"registry": {"password": "hunter2-long", "user": "me"}, "api_tokens": ["tok-one-11", "tok-two-22"]}
+    assert secret_values({**variables, "ssh_public_key": "ssh-ed25519 AAAA"}) == {
+        "hunter2-long",
+        "tok-one-11",
+        "tok-two-22",
+    }
+
+
+def test_no_secret_reaches_an_event_or_the_result() -> None:
+    progress = Progress(total=1, redactor=redactor_for({"registry_password": 'pa"ss word'}))
+    shown = progress.take(event("runner_on_failed", res={"msg": 'login with pa"ss word or pa\\"ss word failed'}), NOW)
+    assert shown is not None
+    for text in (shown.message, progress.result(ok=False, duration_s=1.0, output="").error):
+        assert "ss word" not in text and "[hidden]" in text
