@@ -143,7 +143,7 @@ async def measure(rounds: int) -> dict[str, object]:
         async with Lab(name=f"b{os.getpid()}", hosts=0, simulated=False) as lab:
             environment = lab.environment() | {
                 "LAZARET_DATA_DIR": directory,
-                "SERVER_SYNC_INTERVAL": "0.5",
+                "SERVER_SYNC_INTERVAL": "5",
                 "TIME4VPS_MANAGED_SERVER_IDS": ",".join(str(900_000 + number) for number in managed),
             }
             redactor = Redactor()

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from lazaret.incidents.model import OPEN, Incident, IncidentStatus, IncidentType
+from lazaret.incidents.model import OPEN, Incident, IncidentStatus, IncidentType, TimelineEntry, TimelineKind
 from lazaret.kernel import audit
 from lazaret.kernel.errors import Conflict, NotFound
 from lazaret.servers import store as servers
@@ -28,42 +28,109 @@ class IllegalIncidentChange(Conflict):
 
 async def open_incident(
     session: AsyncSession,
-    handle: str,
+    handle: str | None,
     incident_type: IncidentType,
     actor: audit.Actor,
     *,
     at: datetime,
+    began_at: datetime | None = None,
+    cause: str = "",
     status: IncidentStatus = IncidentStatus.DETECTED,
     details: dict[str, Any] | None = None,
     affected_services: list[Any] | None = None,
 ) -> tuple[Incident, bool]:
-    """The open incident of this server and type, made if there is none; and whether it is new."""
-    server = await servers.get_server(session, handle, for_update=True)
-    existing = await session.scalar(
-        select(Incident).where(
-            Incident.server_handle == handle,
-            Incident.incident_type == incident_type.value,
-            Incident.status.in_([known.value for known in OPEN]),
-        )
-    )
+    """The open incident of this server (None: of the fleet) and type, made if there is none; and whether it is new.
+
+    `began_at` is the first sign of it, left out: now.
+    """
+    await _lock_subject(session, handle, at=at)
+    existing = await open_of(session, handle, incident_type)
     if existing is not None:
         existing.details = {**existing.details, **(details or {})}
+        existing.cause = cause or existing.cause
         return existing, False
     incident = Incident(
         server_handle=handle,
         incident_type=incident_type.value,
+        cause=cause,
+        began_at=began_at or at,
         detected_at=at,
         status=status.value,
         details=details or {},
         affected_services=affected_services or [],
+        recovery_attempts=0,
     )
     session.add(incident)
     await session.flush()
-    server.last_incident = at
     audit.record(
-        session, actor, "incident.open", f"server:{handle}", at=at, incident_id=incident.id, type=incident_type.value
+        session, actor, "incident.open", subject_of(handle), at=at, incident_id=incident.id, type=incident_type.value
     )
     return incident, True
+
+
+async def open_of(session: AsyncSession, handle: str | None, incident_type: IncidentType) -> Incident | None:
+    """The open incident of this server (None: of the fleet) and type."""
+    found: Incident | None = await session.scalar(
+        select(Incident).where(
+            Incident.server_handle.is_(None) if handle is None else Incident.server_handle == handle,
+            Incident.incident_type == incident_type.value,
+            Incident.status.in_([known.value for known in OPEN]),
+        )
+    )
+    return found
+
+
+def subject_of(handle: str | None) -> str:
+    """How the audit log names what an incident is about."""
+    return f"server:{handle}" if handle else "fleet"
+
+
+async def _lock_subject(session: AsyncSession, handle: str | None, *, at: datetime) -> None:
+    if handle is None:
+        await session.execute(text("select pg_advisory_xact_lock(hashtext('lazaret.fleet_incidents'))"))
+    else:
+        (await servers.get_server(session, handle, for_update=True)).last_incident = at
+
+
+def tell(
+    session: AsyncSession,
+    incident: Incident,
+    kind: TimelineKind,
+    message: str,
+    *,
+    at: datetime,
+    **data: Any,
+) -> None:
+    """One line in the incident's timeline. Neither message nor data hold a secret."""
+    session.add(TimelineEntry(incident_id=incident.id, at=at, kind=kind.value, message=message, data=data))
+
+
+async def timeline_of(
+    session: AsyncSession, incident_id: int, *, limit: int = 500, offset: int = 0
+) -> list[TimelineEntry]:
+    """The lines of an incident, oldest first."""
+    rows = await session.scalars(
+        select(TimelineEntry)
+        .where(TimelineEntry.incident_id == incident_id)
+        .order_by(TimelineEntry.id)
+        .limit(limit)
+        .offset(offset)
+    )
+    return list(rows)
+
+
+async def acknowledge(session: AsyncSession, incident_id: int, actor: audit.Actor, *, at: datetime) -> Incident:
+    """Somebody takes note of an open incident. Doing it again changes nothing."""
+    incident = await get_incident(session, incident_id, for_update=True)
+    if incident.status == IncidentStatus.RESOLVED:
+        raise Conflict(f"Incident {incident_id} is over.", hint="Only an open one can be acknowledged.")
+    if incident.acknowledged_at is None:
+        incident.acknowledged_at, incident.acknowledged_by = at, str(actor)
+        audit.record(
+            session, actor, "incident.acknowledge", subject_of(incident.server_handle), at=at, incident_id=incident_id
+        )
+        tell(session, incident, TimelineKind.PERSON, f"acknowledged by {actor}", at=at)
+    return incident
 
 
 async def change_incident(
@@ -90,7 +157,7 @@ async def change_incident(
         session,
         actor,
         "incident.change",
-        f"server:{incident.server_handle}",
+        subject_of(incident.server_handle),
         at=at,
         incident_id=incident.id,
         before=before.value,

@@ -96,6 +96,20 @@ class Hold(Base):
     lifted_at: Mapped[datetime | None]
 
 
+class MaintenanceWindow(Base):
+    """A planned time in which nothing is done to one server, or (without a handle) to any, by itself."""
+
+    __tablename__ = "maintenance_windows"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    server_handle: Mapped[str | None] = mapped_column(ForeignKey("servers.handle"))
+    owner: Mapped[str]
+    reason: Mapped[str]
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    cancelled_at: Mapped[datetime | None]
+
+
 class SyncState(Base):
     """How the readings of one provider's list go."""
 

@@ -98,19 +98,28 @@ class AsyncSshAccess:
     async def _session(
         self, endpoint: SshEndpoint, host_keys: Sequence[str], login: Login, timeout_s: float
     ) -> AsyncIterator[RemoteSession]:
-        trusted = public_keys(host_keys)
-        if not trusted:
-            raise host_key_changed(endpoint)
-        options = login_options(endpoint, trusted, login)
-
-        async def log_in(sock: socket.socket) -> asyncssh.SSHClientConnection:
-            return await asyncssh.connect(sock=sock, config=None, options=options)
-
-        connection = await _over_ssh(endpoint, log_in, timeout_s)
-        try:
+        async with open_connection(endpoint, host_keys, login, timeout_s) as connection:
             yield AsyncSshSession(connection, endpoint)
-        finally:
-            await _close(connection)
+
+
+@asynccontextmanager
+async def open_connection(
+    endpoint: SshEndpoint, host_keys: Sequence[str], login: Login, timeout_s: float, *, keepalive: bool = True
+) -> AsyncIterator[asyncssh.SSHClientConnection]:
+    """A connection to a host that proves one of `host_keys`. Raises any `AccessError` while opening."""
+    trusted = public_keys(host_keys)
+    if not trusted:
+        raise host_key_changed(endpoint)
+    options = login_options(endpoint, trusted, login, keepalive=keepalive)
+
+    async def log_in(sock: socket.socket) -> asyncssh.SSHClientConnection:
+        return await asyncssh.connect(sock=sock, config=None, options=options)
+
+    connection = await _over_ssh(endpoint, log_in, timeout_s)
+    try:
+        yield connection
+    finally:
+        await _close(connection)
 
 
 async def _over_ssh(endpoint: SshEndpoint, talk: Callable[[socket.socket], Awaitable[T]], timeout_s: float) -> T:

@@ -53,9 +53,9 @@ def stranger_options(endpoint: SshEndpoint) -> asyncssh.SSHClientConnectionOptio
 
 
 def login_options(
-    endpoint: SshEndpoint, trusted: Sequence[asyncssh.SSHKey], login: Login
+    endpoint: SshEndpoint, trusted: Sequence[asyncssh.SSHKey], login: Login, *, keepalive: bool = True
 ) -> asyncssh.SSHClientConnectionOptions:
-    """To log in, at a host that proves one of the `trusted` keys."""
+    """To log in, at a host that proves one of the `trusted` keys. Without `keepalive` a dead host is not noticed."""
     return asyncssh.SSHClientConnectionOptions(
         **_NOTHING_OF_THE_USERS
         | {
@@ -63,7 +63,7 @@ def login_options(
             "known_hosts": (list(trusted), [], []),
             "server_host_key_algs": preferred_algorithms(trusted),
             "login_timeout": 0,
-            "keepalive_interval": KEEPALIVE_S,
+            "keepalive_interval": KEEPALIVE_S if keepalive else 0,
             "keepalive_count_max": KEEPALIVE_MISSES,
             "disable_trivial_auth": True,
         }

@@ -11,6 +11,8 @@ from lazaret.servers.access import HostKeyChanged, PortState
 
 MUST_STAY_CLOSED = (2375, 2376, 3306, 5432, 6379, 8080, 9090, 9100)
 """Ports of the services that are most often left open by mistake."""
+SHORTEST_PATIENCE_S = 0.3
+LONGEST_PATIENCE_S = 2.0
 
 
 class VerificationFailed(LazaretError):
@@ -62,8 +64,19 @@ async def _password_login(ctx: StepContext, snapshot: Snapshot) -> list[str]:
 
 
 async def _open_ports(ctx: StepContext, snapshot: Snapshot) -> list[str]:
+    patience_s = await _patience_s(ctx, snapshot)
     states = await asyncio.gather(
-        *(ctx.parts.access.probe_port(snapshot.endpoint.address, port, timeout_s=1.0) for port in MUST_STAY_CLOSED)
+        *(
+            ctx.parts.access.probe_port(snapshot.endpoint.address, port, timeout_s=patience_s)
+            for port in MUST_STAY_CLOSED
+        )
     )
     opened = [str(port) for port, state in zip(MUST_STAY_CLOSED, states, strict=True) if state is PortState.OPEN]
     return [f"open from outside: {', '.join(opened)}"] if opened else []
+
+
+async def _patience_s(ctx: StepContext, snapshot: Snapshot) -> float:
+    """How long a port that stays silent is waited for: twenty times what an open one takes to answer."""
+    begun = ctx.run.clock.monotonic()
+    await ctx.parts.access.probe_port(snapshot.endpoint.address, snapshot.endpoint.port)
+    return min(LONGEST_PATIENCE_S, max(SHORTEST_PATIENCE_S, 20 * (ctx.run.clock.monotonic() - begun)))
