@@ -29,7 +29,7 @@ GRACE_S = 5
 
 
 async def run_up(settings: Settings, redactor: Redactor, *, parts: Collection[str]) -> None:
-    """Run `api`, `worker` or both until a signal. The first signal ends gracefully, the second at once."""
+    """Run some of `api`, `worker`, `monitor` until a signal. The first signal ends gracefully, the second at once."""
     async with ending_by_signal(), contextlib.AsyncExitStack() as stack:
         listening = listen_on(settings.lazaret_bind, settings.lazaret_port) if "api" in parts else None
         if listening is not None:
@@ -41,6 +41,10 @@ async def run_up(settings: Settings, redactor: Redactor, *, parts: Collection[st
         async with asyncio.TaskGroup() as group:
             if listening is not None:
                 group.create_task(serve(office, listening))
+            if "monitor" in parts:
+                from lazaret.entrypoints.monitor import run_monitor  # noqa: PLC0415 - heavy; the API needs none of it
+
+                group.create_task(run_monitor(office))
             if "worker" in parts:
                 from lazaret.entrypoints.worker import run_worker  # noqa: PLC0415 - heavy; the API needs none of it
 

@@ -2,8 +2,10 @@
 
 import asyncio
 
+from lazaret.entrypoints.monitor import rules_of
 from lazaret.entrypoints.office import Office
 from lazaret.entrypoints.workshop import Workshop, open_workshop
+from lazaret.healing.trigger import Pursuit
 from lazaret.kernel.leadership import try_lead
 from lazaret.kernel.logging import get_logger
 from lazaret.kernel.loops import every, restarting
@@ -12,6 +14,7 @@ from lazaret.operations.reconcile import enqueue_due
 logger = get_logger(__name__)
 
 RECONCILE_S = 1.0
+PURSUE_S = 3.0
 
 
 async def run_worker(office: Office) -> None:
@@ -20,6 +23,7 @@ async def run_worker(office: Office) -> None:
         concurrency = office.settings.lazaret_worker_concurrency
         group.create_task(restarting("queue", lambda: workshop.queue.work(concurrency=concurrency), office.clock))
         group.create_task(every(RECONCILE_S, "reconcile", lambda: _reconcile(workshop), office.clock))
+        group.create_task(every(PURSUE_S, "pursuit", lambda: _pursue(workshop), office.clock))
         if workshop.inventory is not None:
             interval_s = office.settings.server_sync_interval
             group.create_task(every(interval_s, "inventory", lambda: _sync(workshop), office.clock))
@@ -27,6 +31,14 @@ async def run_worker(office: Office) -> None:
 
 async def _reconcile(workshop: Workshop) -> None:
     await enqueue_due(workshop.office.db, workshop.queue, workshop.office.clock)
+
+
+async def _pursue(workshop: Workshop) -> None:
+    """No open incident is forgotten; only one of several workers sees to it."""
+    office = workshop.office
+    async with try_lead(office.conninfo, "pursuit") as leading:
+        if leading:
+            await Pursuit(office.db, office.clock, office.intents, rules_of(office.settings)).pursue()
 
 
 async def _sync(workshop: Workshop) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from psycopg.rows import dict_row
@@ -11,21 +11,28 @@ from psycopg_pool import AsyncConnectionPool
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.adapters.ansible import AnsibleRunner, baseline_version, load_variables
-from lazaret.adapters.ssh import AsyncSshAccess
+from lazaret.adapters.ssh import AsyncSshAccess, SshReadingStreams
 from lazaret.adapters.ssh.access_key import load_or_create_access_key
 from lazaret.adapters.time4vps import Time4VPSClient
 from lazaret.alerting.failure import tell_failure
+from lazaret.entrypoints.monitor import rules_of
 from lazaret.entrypoints.office import Office
+from lazaret.healing.budget import Limits as HealingLimits
+from lazaret.healing.context import HealingParts
+from lazaret.healing.graph import RecoveryWorkflow
+from lazaret.healing.remedy import Remedy
 from lazaret.incidents.recorder import record_failure
 from lazaret.kernel import audit
 from lazaret.kernel.settings import Settings
 from lazaret.operations.intents import PRIORITY_ROUTINE, Intent
 from lazaret.operations.model import OperationKind
 from lazaret.operations.queue import Queue
+from lazaret.operations.run import Workflow
 from lazaret.operations.runner import Runner
 from lazaret.operations.store import live_operation
 from lazaret.provisioning.context import Limits, Parts
 from lazaret.provisioning.graph import ProvisioningWorkflow
+from lazaret.servers.access import KeyLogin
 from lazaret.servers.call_budget import PostgresCallBudget, Rate
 from lazaret.servers.configuration import ConfigurationRunner
 from lazaret.servers.inventory import Inventory
@@ -46,13 +53,18 @@ async def open_workshop(office: Office) -> AsyncIterator[Workshop]:
     """Everything that a worker needs: provider, SSH, Ansible, the graph and its checkpoints."""
     settings = office.settings
     async with AsyncExitStack() as stack:
-        workflows = {}
+        workflows: dict[OperationKind, Workflow] = {}
         inventory = None
         if settings.has_provider:
             provider = await stack.enter_async_context(_provider(office))
             parts = _parts(office, provider)
-            workflow = ProvisioningWorkflow(parts, await _checkpointer(office, stack))
-            workflows = {OperationKind.PROVISION: workflow, OperationKind.REBUILD: workflow}
+            checkpointer = await _checkpointer(office, stack)
+            workflow = ProvisioningWorkflow(parts, checkpointer)
+            workflows = {
+                OperationKind.PROVISION: workflow,
+                OperationKind.REBUILD: workflow,
+                OperationKind.RECOVER: RecoveryWorkflow(_healing_parts(office, parts), workflow, checkpointer),
+            }
             inventory = _inventory(office, provider)
         dead_after_s = settings.lazaret_worker_dead_after
         runner = Runner(
@@ -66,6 +78,23 @@ async def open_workshop(office: Office) -> AsyncIterator[Workshop]:
         queue = Queue(office.conninfo, runner.run, dead_after_s=dead_after_s)
         await stack.enter_async_context(queue.open())
         yield Workshop(office, queue, inventory)
+
+
+def _healing_parts(office: Office, parts: Parts) -> HealingParts:
+    settings = office.settings
+    lowered = {
+        Remedy.REBOOT: settings.lazaret_reboots_per_day,
+        Remedy.REINSTALL: settings.lazaret_reinstalls_per_day,
+    }
+    return HealingParts(
+        provisioning=parts,
+        streams=SshReadingStreams(KeyLogin(parts.key.private_key), office.clock),
+        rules=rules_of(settings),
+        limits=HealingLimits(in_flight=settings.lazaret_recoveries_in_flight, per_day=lowered),
+        approval_ttl=timedelta(hours=settings.lazaret_approval_hours),
+        look_again_s=min(15.0, max(1.0, settings.lazaret_storm_quiet / 4)),
+        patience=settings.lazaret_remedy_patience,
+    )
 
 
 def _provider(office: Office) -> Time4VPSClient:

@@ -25,6 +25,8 @@ class IncidentType(StrEnum):
     """The machine that answers is not the one that was pinned."""
     PROVIDER_UNAVAILABLE = "provider_api_unavailable"
     """The provider's API refuses or does not answer."""
+    SECURITY_DRIFT = "security_drift"
+    """A protection that was set up is no longer in force."""
     MANY_SERVERS_LOST = "many_servers_lost"
     """So many servers are unwell at once that one cause is likely: no remedy begins. Of the fleet, not of a server."""
     OBSERVER_BLIND = "observer_blind"

@@ -4,17 +4,23 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from lazaret.incidents.model import IncidentStatus, IncidentType
-from lazaret.incidents.store import open_incident
+from lazaret.incidents.model import IncidentStatus, IncidentType, TimelineKind
+from lazaret.incidents.store import change_incident, get_incident, open_incident, tell
 from lazaret.kernel import audit
-from lazaret.operations.model import Operation
+from lazaret.operations.model import Operation, OperationKind
 
 TYPES = {"host_key_changed": IncidentType.HOST_KEY_CHANGED}
 """Error codes that are an incident of their own; all others are a failed provisioning."""
 
 
 async def record_failure(session: AsyncSession, operation: Operation, at: datetime) -> None:
-    """One open incident per server and type, with what failed and after how many attempts."""
+    """One open incident per server and type, with what failed and after how many attempts.
+
+    A recovery that failed leaves its own incident to a person.
+    """
+    if operation.kind == OperationKind.RECOVER:
+        await _leave_to_a_person(session, operation, at)
+        return
     incident, _ = await open_incident(
         session,
         operation.server_handle,
@@ -32,3 +38,12 @@ async def record_failure(session: AsyncSession, operation: Operation, at: dateti
         },
     )
     incident.recovery_attempts += operation.attempt
+
+
+async def _leave_to_a_person(session: AsyncSession, operation: Operation, at: datetime) -> None:
+    incident = await get_incident(session, int(operation.params["incident_id"]), for_update=True)
+    if incident.status == IncidentStatus.RESOLVED:
+        return
+    tell(session, incident, TimelineKind.DECISION, f"handed over to a person: {operation.error}", at=at)
+    details = {"operation_id": operation.id, "error": operation.error, "hint": operation.hint}
+    await change_incident(session, incident.id, IncidentStatus.FAILED, audit.WORKER, at=at, details=details)

@@ -91,6 +91,23 @@ class Settings(BaseModel):
     health_check_interval: float = Field(60, gt=0, description="Seconds between two full health checks of a server.")
     heartbeat_interval: float = Field(10, gt=0, description="Seconds between two readings from a server's stream.")
 
+    lazaret_anchors: tuple[str, ...] = Field(
+        (), description="Comma-separated host:port of places outside the fleet; none in reach: the monitor is blind."
+    )
+    lazaret_vantage: str = Field(
+        "main", description="Where this monitor stands; monitors of one vantage share a fleet."
+    )
+
+    # Healing
+    lazaret_recoveries_in_flight: int = Field(3, ge=1, le=3, description="Recoveries at work at the same time.")
+    lazaret_reboots_per_day: int = Field(3, ge=0, le=3, description="Reboots per server within 24 hours.")
+    lazaret_reinstalls_per_day: int = Field(1, ge=0, le=1, description="Reinstalls per server within 24 hours.")
+    lazaret_approval_hours: float = Field(12, gt=0, description="Hours after which no answer to a question is a no.")
+    lazaret_storm_quiet: float = Field(120, gt=0, description="Seconds without new losses before a canary may go.")
+    lazaret_remedy_patience: float = Field(
+        1, gt=0, le=10, description="Factor on how long remedies may take to show an effect; below 1 for rehearsals."
+    )
+
     # Telegram
     telegram_bot_token: SecretStr | None = Field(None, description="Token of the bot. Empty: no bot.")
     telegram_api_base_url: str = Field("https://api.telegram.org", description="Base address of the Bot API.")
@@ -108,6 +125,18 @@ class Settings(BaseModel):
         parts = [part.strip() for part in value.split(",") if part.strip()]
         if not all(re.fullmatch(r"-?[0-9]+", part) for part in parts):  # int() would read 1_2 as 12, pydantic 1.0 as 1
             raise ValueError("ids are whole numbers separated by commas")
+        return parts
+
+    @field_validator("lazaret_anchors", mode="before")
+    @classmethod
+    def _split_anchors(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        parts = [part.strip() for part in value.split(",") if part.strip()]
+        for part in parts:
+            host, _, port = part.rpartition(":")
+            if not host or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
+                raise ValueError("anchors are host:port, separated by commas")
         return parts
 
     @field_validator("time4vps_managed_server_ids")

@@ -36,6 +36,8 @@ class HostState(BaseModel):
     """Private, OpenSSH; empty until somebody connects."""
     machine_id: str = Field(default_factory=lambda: uuid.uuid4().hex)
     boot_id: str = Field(default_factory=lambda: str(uuid.uuid4()))
+    ailments: list[str] = Field(default_factory=list)
+    """What its readings show: `docker_down`, `disk_full`, `firewall_off`."""
     booted_at_s: float = 0.0
     """Of the clock's monotonic time."""
 

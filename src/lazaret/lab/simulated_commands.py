@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lazaret.lab.simulated_readings import STREAM, stream
+
 if TYPE_CHECKING:
     import asyncssh
 
@@ -207,6 +209,7 @@ DEFAULT_COMMANDS = CommandTable(
         PLAYBOOK_TASK: playbook_task(),
         PLAYBOOK_REPORT: report,
         WRITE_FILE: write_file,
+        STREAM: stream,
     },
     fragments={"authorized_keys": add_authorized_keys},
 )

@@ -79,11 +79,16 @@ async def was_made(run: OperationRun, action: Capability) -> bool:
     return row is not None and row.state != CallState.NOT_SENT
 
 
+def _key(run: OperationRun, action: Capability) -> str:
+    """The same action in another part of the operation is another call."""
+    return f"{action}.{run.scope}" if run.scope else action.value
+
+
 async def _latest(run: OperationRun, action: Capability) -> ProviderCall | None:
     async with run.apply() as (session, _):
         return await session.scalar(
             select(ProviderCall)
-            .where(ProviderCall.operation_id == run.operation_id, ProviderCall.action == action.value)
+            .where(ProviderCall.operation_id == run.operation_id, ProviderCall.action == _key(run, action))
             .order_by(ProviderCall.round.desc())
             .limit(1)
         )
@@ -94,7 +99,7 @@ async def _intend(run: OperationRun, action: Capability, *, round_: int) -> Prov
         row = ProviderCall(
             operation_id=run.operation_id,
             server_handle=operation.server_handle,
-            action=action.value,
+            action=_key(run, action),
             round=round_,
             state=CallState.INTENDED.value,
             intended_at=run.clock.now(),

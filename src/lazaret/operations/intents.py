@@ -50,6 +50,8 @@ class Intent:
     reason: str = ""
     priority: int = PRIORITY_REQUESTED
     params: dict[str, Any] = field(default_factory=dict)
+    max_attempts: int | None = None
+    """Left out: the configured number."""
 
 
 class Intents:
@@ -87,6 +89,15 @@ class Intents:
             reason=intent.reason or f"rebuild asked for by {intent.actor}",
         )
         intent = replace(intent, params={**intent.params, STATUS_BEFORE: before})
+        return await self._begin(session, server, intent, at=at)
+
+    async def recover(self, session: AsyncSession, handle: str, intent: Intent, *, at: datetime) -> Operation:
+        """Bring a lost server back, rung by rung. Raises as `provision` does."""
+        server = await self._admit(session, handle, at=at)
+        if server.status not in {ServerStatus.READY, ServerStatus.IN_USE, ServerStatus.ERROR}:
+            raise NotProvisionable(
+                f"{handle} is {server.status}.", hint="Only a server that was in order is recovered."
+            )
         return await self._begin(session, server, intent, at=at)
 
     async def enqueue_new(self, session: AsyncSession, server: Server, intent: Intent, *, at: datetime) -> Operation:
@@ -147,7 +158,7 @@ class Intents:
             reason=intent.reason,
             params=intent.params,
             priority=intent.priority,
-            max_attempts=self._max_attempts,
+            max_attempts=intent.max_attempts or self._max_attempts,
             due_at=at,
             created_at=at,
         )

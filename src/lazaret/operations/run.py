@@ -47,6 +47,8 @@ class OperationRun:
     db: Database
     clock: Clock
     redactor: Redactor
+    scope: str = ""
+    """Names a part of the operation whose calls to the provider and whose checkpoints are its own."""
 
     @asynccontextmanager
     async def apply(self) -> AsyncIterator[tuple[AsyncSession, Operation]]:

@@ -108,14 +108,14 @@ def _node(step: Step) -> Callable[..., Awaitable[Command[str]]]:
             case Done(result=result):
                 return Command(goto=END, update={"provisioning_result": result})
             case Wait():
-                _pause(outcome, ctx.run)
+                pause(outcome, ctx.run)
             case Retry() | GiveUp():
                 raise Paused(outcome)
 
     return node
 
 
-def _pause(wait: Wait, run: OperationRun) -> NoReturn:
+def pause(wait: Wait, run: OperationRun) -> NoReturn:
     """Leave the graph here. Answers to earlier waits return at once and say nothing: the step has just looked."""
     until = wait.until.isoformat() if wait.until else None
     while True:
@@ -131,17 +131,18 @@ class ProvisioningWorkflow:
 
     async def advance(self, run: OperationRun) -> Outcome:
         """Begin, or go on where the checkpoint stands."""
-        config: Any = {"configurable": {"thread_id": str(run.operation_id)}, "recursion_limit": 60}
+        thread = f"{run.operation_id}.{run.scope}" if run.scope else str(run.operation_id)
+        config: Any = {"configurable": {"thread_id": thread}, "recursion_limit": 60}
         checkpoint = await self._graph.aget_state(config)
         if checkpoint.values.get("provisioning_result") and not checkpoint.next:
             return Done("provisioned", result=checkpoint.values["provisioning_result"])  # died before saying so
-        entry = _resumption(checkpoint) if checkpoint.next else await self._first_state(run)
+        entry = resumption(checkpoint) if checkpoint.next else await self._first_state(run)
         try:
             result = await self._graph.ainvoke(entry, config, context=NodeContext(run, self._parts), durability="sync")
         except Paused as paused:
             return paused.outcome
         if waiting := result.get("__interrupt__"):
-            return _wait_of(waiting[0].value)
+            return wait_of(waiting[0].value)
         return Done("provisioned", result=result.get("provisioning_result", {}))
 
     async def _first_state(self, run: OperationRun) -> ProvisioningState:
@@ -155,12 +156,12 @@ class ProvisioningWorkflow:
         )
 
 
-def _resumption(checkpoint: StateSnapshot) -> Command[str] | None:
+def resumption(checkpoint: StateSnapshot) -> Command[str] | None:
     """What to call the graph with to go on: an answer where it waits, nothing new where it stopped."""
     waits = any(task.interrupts for task in checkpoint.tasks)
     return Command(resume="look again") if waits else None
 
 
-def _wait_of(value: dict[str, Any]) -> Wait:
+def wait_of(value: dict[str, Any]) -> Wait:
     until = value.get("until")
     return Wait(value["why"], value["asks_for"], datetime.fromisoformat(until) if until else None)

@@ -18,14 +18,19 @@ class IncidentAnswer(Answer):
     """What went wrong on a server."""
 
     id: int
-    server_handle: str
+    server_handle: str | None
     incident_type: IncidentType
+    cause: str
     status: IncidentStatus
+    began_at: datetime
     detected_at: datetime
     resolved_at: datetime | None
     details: dict[str, Any]
     affected_services: list[Any]
     recovery_attempts: int
+    parent_id: int | None
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
 
 
 class IncidentRequest(Request):
@@ -97,6 +102,14 @@ async def change_incident(incident_id: Id, body: IncidentChange, caller: Operato
         incident = await store.change_incident(
             session, incident_id, body.status, actor_of(caller), at=office.clock.now(), details=body.details
         )
+        return IncidentAnswer.model_validate(incident)
+
+
+@router.post("/{incident_id}/acknowledge")
+async def acknowledge_incident(incident_id: Id, caller: Operator, office: OfficeDep) -> IncidentAnswer:
+    """Take note of an open incident."""
+    async with office.db.transaction() as session:
+        incident = await store.acknowledge(session, incident_id, actor_of(caller), at=office.clock.now())
         return IncidentAnswer.model_validate(incident)
 
 

@@ -133,7 +133,7 @@ async def provision(
                 root_password=password,
                 converge=converge,
             )
-        await _told(here, operation, follow=follow)
+        await told(here, operation, follow=follow)
 
 
 @command
@@ -162,7 +162,7 @@ async def rebuild(  # noqa: PLR0917 - typer's options
                 reinstall=reinstall,
                 os_template=os_template or None,
             )
-        await _told(here, operation, follow=follow)
+        await told(here, operation, follow=follow)
 
 
 def _confirm(handle: str, confirm: str) -> None:
@@ -186,7 +186,7 @@ def _read_password() -> SecretStr:
     return SecretStr(line)
 
 
-async def _told(here: Office, operation: Operation, *, follow: bool) -> None:
+async def told(here: Office, operation: Operation, *, follow: bool) -> None:
     typer.echo(f"Operation {operation.id}: {operation.kind} of {operation.server_handle}, {operation.status}.")
     if follow:
         await follow_to_end(here, operation.id)

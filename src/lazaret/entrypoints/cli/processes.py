@@ -10,10 +10,10 @@ from lazaret.entrypoints.cli.session import command, prepare
 
 @command
 async def up() -> None:
-    """Run API, worker and database in one process, until Ctrl-C."""
+    """Run API, worker, monitor and database in one process, until Ctrl-C."""
     from lazaret.entrypoints.up import run_up  # noqa: PLC0415
 
-    await run_up(*prepare(), parts=frozenset({"api", "worker"}))
+    await run_up(*prepare(), parts=frozenset({"api", "worker", "monitor"}))
 
 
 @command
@@ -30,6 +30,14 @@ async def worker() -> None:
     from lazaret.entrypoints.up import run_up  # noqa: PLC0415
 
     await run_up(*prepare(), parts=frozenset({"worker"}))
+
+
+@command
+async def monitor() -> None:
+    """Run a monitor alone; several may run at once and share the fleet."""
+    from lazaret.entrypoints.up import run_up  # noqa: PLC0415
+
+    await run_up(*prepare(), parts=frozenset({"monitor"}))
 
 
 @command

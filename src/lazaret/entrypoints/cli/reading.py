@@ -1,4 +1,4 @@
-"""Reading commands: servers, incidents."""
+"""Reading commands: servers."""
 
 from typing import Annotated
 
@@ -6,8 +6,6 @@ import typer
 
 from lazaret.entrypoints.cli.render import age, print_fields, print_json, print_table
 from lazaret.entrypoints.cli.session import command, office, rows_of
-from lazaret.incidents import store as incident_store
-from lazaret.incidents.model import OPEN, IncidentStatus
 from lazaret.operations.store import list_operations, live_operation
 from lazaret.servers import store
 from lazaret.servers.status import ServerStatus
@@ -55,37 +53,3 @@ async def servers(
             ],
             empty="No servers yet. `lazaret doctor` says whether the provider account is set up.",
         )
-
-
-@command
-async def incidents(
-    server: Annotated[str, typer.Option(help="Only of this server.")] = "",
-    active: Annotated[bool, typer.Option("--active", help="Only those that are not over.")] = False,
-    status: Annotated[list[IncidentStatus] | None, typer.Option(help="Only with this status.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """What went wrong, newest first."""
-    async with office() as here, here.db.transaction() as session:
-        if server:
-            await store.get_server(session, server)
-        rows, _ = await incident_store.list_incidents(
-            session, handle=server, statuses=sorted(OPEN) if active else status or [], limit=EVERYTHING
-        )
-    if as_json:
-        print_json(rows_of(row) for row in rows)
-        return
-    print_table(
-        ["ID", "SERVER", "WHAT", "STATUS", "DETECTED", "WHY"],
-        [
-            (
-                row.id,
-                row.server_handle,
-                row.incident_type,
-                row.status,
-                age(row.detected_at),
-                row.details.get("error", ""),
-            )
-            for row in rows
-        ],
-        empty="No incidents.",
-    )

@@ -1,0 +1,87 @@
+"""`lazaret monitor`: watches the fleet and records what follows. May run several times; it changes no machine."""
+
+import asyncio
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from lazaret.adapters.ssh import AsyncSshAccess, SshReadingStreams
+from lazaret.adapters.ssh.access_key import load_or_create_access_key
+from lazaret.entrypoints.office import Office
+from lazaret.healing.responder import Responder
+from lazaret.kernel.loops import restarting
+from lazaret.kernel.settings import Settings
+from lazaret.probing.fleet import AnchorState
+from lazaret.probing.monitor import Expected, Monitor
+from lazaret.probing.rules import Rules
+from lazaret.probing.watcher import Senses
+from lazaret.servers.access import KeyLogin, PortState, RemoteAccess
+
+ANCHOR_TIMEOUT_S = 3.0
+
+
+async def run_monitor(office: Office) -> None:
+    """Watch until cancelled."""
+    senses = senses_of(office)
+    rules = senses.rules
+
+    async def anchors() -> AnchorState:
+        return await look_at_anchors(senses.access, anchors_of(office.settings))
+
+    responder = Responder(office.db, office.clock, office.intents, rules, has_services=_has_services)
+    monitor = Monitor(office.db, senses, responder, anchors=anchors, expecting=_expecting)
+    await restarting("monitor", monitor.run, office.clock)
+
+
+def rules_of(settings: Settings) -> Rules:
+    """The thresholds, as configured."""
+    return replace(Rules(), storm_quiet_s=settings.lazaret_storm_quiet)
+
+
+def senses_of(office: Office) -> Senses:
+    """SSH with our key, and the configured rhythm."""
+    settings = office.settings
+    key = load_or_create_access_key(
+        settings.lazaret_data_dir,
+        private_key_path=settings.orchestrator_ssh_private_key_path,
+        public_key=settings.orchestrator_ssh_public_key,
+    )
+    login = KeyLogin(key.private_key)
+    return Senses(
+        access=AsyncSshAccess(),
+        streams=SshReadingStreams(login, office.clock),
+        login=login,
+        clock=office.clock,
+        rules=rules_of(settings),
+        heartbeat_s=settings.heartbeat_interval,
+        full_every_s=settings.health_check_interval,
+        vantage=settings.lazaret_vantage,
+    )
+
+
+def anchors_of(settings: Settings) -> list[tuple[str, int]]:
+    """The configured places outside the fleet, else the provider's API."""
+    if settings.lazaret_anchors:
+        return [(host, int(port)) for host, _, port in (anchor.rpartition(":") for anchor in settings.lazaret_anchors)]
+    if not settings.has_provider:
+        return []
+    address = urlsplit(settings.time4vps_base_url)
+    return [(address.hostname or "", address.port or (80 if address.scheme == "http" else 443))]
+
+
+async def look_at_anchors(access: RemoteAccess, places: list[tuple[str, int]]) -> AnchorState:
+    """One answer, be it a refusal, is enough: the way there works."""
+    if not places:
+        return AnchorState.UNKNOWN
+    states = await asyncio.gather(*(access.probe_port(host, port, timeout_s=ANCHOR_TIMEOUT_S) for host, port in places))
+    answered = any(state is not PortState.SILENT for state in states)
+    return AnchorState.REACHABLE if answered else AnchorState.UNREACHABLE
+
+
+async def _has_services(_: AsyncSession, __: str) -> bool:
+    return False
+
+
+async def _expecting(_: AsyncSession, __: list[str]) -> dict[str, Expected]:
+    return {}

@@ -1,0 +1,79 @@
+"""What the recovery graph may use, and what the tables say of the incident right now."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from lazaret.healing.budget import Limits
+from lazaret.incidents.model import Incident, TimelineKind
+from lazaret.incidents.store import get_incident, tell
+from lazaret.operations.run import OperationRun, Workflow
+from lazaret.probing.rules import Rules
+from lazaret.probing.streams import ReadingStreams
+from lazaret.probing.verdict import Expectations
+from lazaret.provisioning.context import Parts, StepContext
+
+Expecting = Callable[[AsyncSession, str], Awaitable[Expectations]]
+"""What should run on a server."""
+
+
+ServicePorts = Callable[[AsyncSession, str], Awaitable[tuple[int, ...]]]
+"""Which ports of services on a server should answer from outside."""
+
+
+async def _nothing(_: AsyncSession, __: str) -> Expectations:
+    return Expectations()
+
+
+async def _no_ports(_: AsyncSession, __: str) -> tuple[int, ...]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class HealingParts:
+    """Everything that healing needs and does not own."""
+
+    provisioning: Parts
+    streams: ReadingStreams
+    rules: Rules = field(default_factory=Rules)
+    limits: Limits = field(default_factory=Limits)
+    expecting: Expecting = field(default=_nothing)
+    service_ports: ServicePorts = field(default=_no_ports)
+    approval_ttl: timedelta = timedelta(hours=12)
+    """A question that nobody answered for so long is answered with no."""
+    look_again_s: float = 15.0
+    """While something holds a recovery back, it is looked at again so often."""
+    patience: float = 1.0
+    """Factor on how long a remedy may take to show its effect."""
+
+
+@dataclass(frozen=True, slots=True)
+class HealingContext:
+    """Handed to every step of a recovery."""
+
+    run: OperationRun
+    parts: HealingParts
+    incident_id: int
+    provisioning: Workflow
+    """How a server is set up, again or anew."""
+
+    @property
+    def steps(self) -> StepContext:
+        """The same for steps of provisioning."""
+        return StepContext(self.run, self.parts.provisioning)
+
+    async def incident(self) -> Incident:
+        """The incident as it stands."""
+        async with self.run.db.transaction() as session:
+            return await get_incident(session, self.incident_id)
+
+    async def tell(self, kind: TimelineKind, message: str, **data: object) -> None:
+        """A line in the incident's timeline and in the operation's live log."""
+        clean = self.run.redactor.clean(message)
+        now = self.run.clock.now()
+        async with self.run.apply() as (session, _):
+            incident = await get_incident(session, self.incident_id)
+            tell(session, incident, kind, clean, at=now, **self.run.redactor.clean_value(data))
+        await self.run.note(clean)

@@ -1,0 +1,121 @@
+"""From a condition to its ladder: which remedies, in which order, and which of them ask first. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lazaret.healing.remedy import REMEDIES, Remedy
+from lazaret.probing.symptoms import Condition
+from lazaret.servers.model import RebuildPolicy
+from lazaret.servers.provider import Capability
+
+SENSES_FOR_A_REINSTALL = 2
+"""A reinstall by itself needs so many senses that agree."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the plan depends on besides the condition."""
+
+    capabilities: frozenset[Capability]
+    rebuild_policy: RebuildPolicy
+    has_services: bool = False
+    services_answer: bool = False
+    """A published port of a service on it answers right now."""
+    provider_says_reinstalled_by_others: bool = False
+    """The provider's own history shows a reinstall that was not ours: no host can forge that."""
+    senses_agree: int = 1
+    flapping: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRung:
+    """One rung, and why it stands there."""
+
+    remedy: Remedy
+    needs_approval: bool
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A ladder; its last rung is always a person."""
+
+    rungs: tuple[PlannedRung, ...]
+    because: str
+
+
+_R = Remedy
+_LADDERS: dict[Condition, tuple[Remedy, ...]] = {
+    Condition.SILENT: (_R.FLUSH_FIREWALL, _R.REBOOT, _R.PROVISION_AGAIN, _R.REINSTALL),
+    Condition.REFUSED: (_R.FLUSH_FIREWALL, _R.REBOOT, _R.PROVISION_AGAIN, _R.REINSTALL),
+    Condition.NO_BANNER: (_R.REBOOT, _R.PROVISION_AGAIN, _R.REINSTALL),
+    Condition.UNREACHABLE_MIXED: (_R.FLUSH_FIREWALL, _R.REBOOT, _R.PROVISION_AGAIN, _R.REINSTALL),
+    Condition.FILTERED: (_R.FLUSH_FIREWALL, _R.REBOOT, _R.PROVISION_AGAIN, _R.REINSTALL),
+    Condition.LOGIN_REFUSED: (_R.PROVISION_AGAIN, _R.REINSTALL),
+    Condition.HOST_KEY_CHANGED: (),
+    Condition.DOCKER_DOWN: (_R.RESTART_DOCKER, _R.PROVISION_AGAIN, _R.REBOOT),
+    Condition.DISK_FULL: (_R.FREE_DISK,),
+    Condition.INODES_FULL: (_R.FREE_DISK,),
+    Condition.MEMORY_EXHAUSTED: (),
+    Condition.FIREWALL_OFF: (_R.PROVISION_AGAIN,),
+    Condition.SERVICE_DOWN: (_R.RESTART_SERVICE,),
+}
+"""Gentle first. A person is added to each."""
+
+_WHY: dict[Remedy, str] = {
+    _R.RESTART_SERVICE: "A container that should run does not.",
+    _R.RESTART_DOCKER: "The machine answers and only Docker does not.",
+    _R.FREE_DISK: "There is room to be won without touching data.",
+    _R.FLUSH_FIREWALL: "A packet filter may shut us out; dropping its rules harms nothing and is quickly tried.",
+    _R.REBOOT: "The machine does not answer, or what runs on it does not mend.",
+    _R.PROVISION_AGAIN: "The way in, or what was set up, is to be made anew; data stays.",
+    _R.REINSTALL: "Nothing gentler is left.",
+}
+
+
+def plan_for(condition: Condition, facts: Facts) -> Plan:
+    """The ladder for this condition. What the provider cannot do is left out; a reinstall obeys the policy."""
+    if facts.flapping:
+        return _human("It comes and goes: another remedy would only add to that.")
+    if condition is Condition.HOST_KEY_CHANGED:
+        return _host_key_changed(facts)
+    if condition is Condition.MEMORY_EXHAUSTED:
+        return _human("What uses the memory is a person's to judge.")
+    rungs = tuple(_rungs(condition, facts))
+    because = "" if rungs else "There is no remedy that this provider could carry out."
+    return Plan((*rungs, _to_a_person()), because)
+
+
+def _rungs(condition: Condition, facts: Facts) -> Iterable[PlannedRung]:
+    for remedy in _LADDERS[condition]:
+        needed = REMEDIES[remedy].needs
+        # Setting up again needs a password only where our key does not open the server.
+        if needed is not None and needed not in facts.capabilities and remedy is not _R.PROVISION_AGAIN:
+            continue
+        if remedy is _R.REINSTALL:
+            if facts.rebuild_policy is not RebuildPolicy.NEVER:
+                yield PlannedRung(remedy, _reinstall_asks(facts), _WHY[remedy])
+        elif remedy is _R.REBOOT and facts.services_answer:
+            yield PlannedRung(remedy, True, "Its services answer, and a reboot would interrupt them.")
+        else:
+            yield PlannedRung(remedy, False, _WHY[remedy])
+
+
+def _reinstall_asks(facts: Facts) -> bool:
+    return facts.rebuild_policy is not RebuildPolicy.AUTO or facts.senses_agree < SENSES_FOR_A_REINSTALL
+
+
+def _host_key_changed(facts: Facts) -> Plan:
+    may = facts.rebuild_policy is not RebuildPolicy.NEVER and Capability.REINSTALL in facts.capabilities
+    if not facts.provider_says_reinstalled_by_others or not may:
+        return _human("Another machine may be answering: nothing secret is sent there, and nothing is done.")
+    because = "The provider's history shows a reinstall that was not ours: the system that we knew is gone."
+    return Plan((PlannedRung(_R.REINSTALL, True, because), _to_a_person()), because)
+
+
+def _to_a_person() -> PlannedRung:
+    return PlannedRung(_R.HUMAN, False, "All that may be tried by itself was tried.")
+
+
+def _human(because: str) -> Plan:
+    return Plan((PlannedRung(_R.HUMAN, False, because),), because)

@@ -1,0 +1,38 @@
+"""Which incident a condition is, how loud it is told, and whether it takes the server out of service. Pure."""
+
+from dataclasses import dataclass
+
+from lazaret.alerting.model import Level
+from lazaret.incidents.model import IncidentType
+from lazaret.probing.verdict import Condition
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a condition is treated."""
+
+    incident_type: IncidentType
+    level: Level
+    takes_out_of_service: bool
+    """The server is `error` for as long as it lasts."""
+
+
+_LOST = Kind(IncidentType.SERVER_UNREACHABLE, Level.ERROR, takes_out_of_service=True)
+_FULL = Kind(IncidentType.RESOURCE_EXHAUSTED, Level.WARNING, takes_out_of_service=False)
+_KINDS: dict[Condition, Kind] = {
+    Condition.HOST_KEY_CHANGED: Kind(IncidentType.HOST_KEY_CHANGED, Level.CRITICAL, takes_out_of_service=True),
+    Condition.DOCKER_DOWN: Kind(IncidentType.SERVICE_DOWN, Level.ERROR, takes_out_of_service=True),
+    Condition.SERVICE_DOWN: Kind(IncidentType.SERVICE_DOWN, Level.ERROR, takes_out_of_service=False),
+    Condition.FIREWALL_OFF: Kind(IncidentType.SECURITY_DRIFT, Level.ERROR, takes_out_of_service=False),
+    Condition.DISK_FULL: _FULL,
+    Condition.INODES_FULL: _FULL,
+    Condition.MEMORY_EXHAUSTED: _FULL,
+}
+
+WATCHED_TYPES = frozenset({kind.incident_type for kind in _KINDS.values()} | {_LOST.incident_type})
+"""The types that the monitor opens, and that it may resolve when it sees their end."""
+
+
+def kind_of(condition: Condition) -> Kind:
+    """Every condition that is not listed means that nobody can log in."""
+    return _KINDS.get(condition, _LOST)

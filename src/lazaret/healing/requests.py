@@ -1,0 +1,216 @@
+"""What people ask of healing, the same for every channel: approve, deny, try again, hold, freeze, plan maintenance.
+
+Records answers and intents; touches no machine.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from lazaret.healing import store
+from lazaret.healing.model import Approval, Decision
+from lazaret.healing.steps.ask_approval import APPROVAL
+from lazaret.healing.trigger import MOST_ATTEMPTS
+from lazaret.incidents.model import IncidentStatus, TimelineKind
+from lazaret.incidents.store import get_incident, tell
+from lazaret.kernel import audit
+from lazaret.kernel.errors import Conflict, InvalidInput, NotFound
+from lazaret.operations.intents import PRIORITY_RECOVERY, Intent, Intents
+from lazaret.operations.model import Operation, OperationKind, OperationStatus
+from lazaret.operations.store import get_operation
+from lazaret.servers.model import Hold, MaintenanceWindow
+from lazaret.servers.store import get_server, holds_on
+
+LONGEST_REASON = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Infirmary:
+    """Where people's answers and wishes about healing are taken."""
+
+    intents: Intents
+
+    async def decide(
+        self,
+        session: AsyncSession,
+        approval_id: int,
+        decision: Decision,
+        actor: audit.Actor,
+        *,
+        at: datetime,
+        note: str = "",
+    ) -> Approval:
+        """Answer a question. The first answer counts; the same one again changes nothing, another is refused."""
+        operation_id = (await store.get_approval(session, approval_id)).operation_id
+        operation = await get_operation(session, operation_id, for_update=True)
+        approval = await store.get_approval(session, approval_id, for_update=True)
+        if approval.decision is not None:
+            if approval.decision == decision:
+                return approval
+            raise Conflict(
+                f"Approval {approval_id} is {approval.decision} already, by {approval.decided_by}.",
+                hint="The first answer counts.",
+            )
+        if approval.expires_at <= at:
+            raise Conflict(f"Approval {approval_id} has expired.", hint=_again(approval.incident_id))
+        if operation.status not in {OperationStatus.WAITING, OperationStatus.QUEUED, OperationStatus.RUNNING}:
+            raise Conflict(
+                f"Approval {approval_id} belongs to operation {operation.id}, which is {operation.status}.",
+                hint=_again(approval.incident_id),
+            )
+        store.decide(approval, decision, str(actor), at=at, note=note[:LONGEST_REASON])
+        incident = await get_incident(session, approval.incident_id)
+        tell(session, incident, TimelineKind.PERSON, f"{approval.remedy} {decision} by {actor}. {note}".strip(), at=at)
+        audit.record(
+            session,
+            actor,
+            f"approval.{decision}",
+            f"server:{approval.server_handle}",
+            at=at,
+            operation_id=operation.id,
+            approval_id=approval.id,
+            remedy=approval.remedy,
+        )
+        if operation.status == OperationStatus.WAITING and operation.waiting_for == APPROVAL:
+            await self.intents.resume(session, operation, actor, at=at, note=f"{approval.remedy} {decision} by {actor}")
+        return approval
+
+    async def recover(
+        self, session: AsyncSession, incident_id: int, actor: audit.Actor, *, at: datetime, reason: str = ""
+    ) -> Operation:
+        """Try (again) to recover the server of an open incident, from the first rung on."""
+        incident = await get_incident(session, incident_id, for_update=True)
+        if incident.server_handle is None:
+            raise Conflict(f"Incident {incident_id} is of the fleet.", hint="Recover its servers one by one.")
+        if incident.status == IncidentStatus.RESOLVED:
+            raise Conflict(f"Incident {incident_id} is over.", hint="Nothing is left to recover.")
+        intent = Intent(
+            OperationKind.RECOVER,
+            actor,
+            reason or f"incident {incident.id}: {incident.cause or incident.incident_type}",
+            priority=PRIORITY_RECOVERY,
+            params={"incident_id": incident.id, "is_incident_recovery": True},
+            max_attempts=MOST_ATTEMPTS,
+        )
+        operation = await self.intents.recover(session, incident.server_handle, intent, at=at)
+        tell(session, incident, TimelineKind.PERSON, f"{actor} asked for a recovery (operation {operation.id})", at=at)
+        return operation
+
+
+def _again(incident_id: int) -> str:
+    return f"Ask anew: lazaret incidents recover {incident_id}"
+
+
+async def hold(
+    session: AsyncSession,
+    handle: str | None,
+    actor: audit.Actor,
+    *,
+    at: datetime,
+    reason: str,
+    until: datetime | None = None,
+) -> Hold:
+    """Stop automatic and requested action on one server, or (None) freeze the whole fleet."""
+    _check_reason(reason)
+    if until is not None and until <= at:
+        raise InvalidInput("A hold cannot end in the past.", hint="Give a time to come.")
+    if handle is not None:
+        await get_server(session, handle)
+    made = Hold(server_handle=handle, owner=str(actor), reason=reason.strip(), created_at=at, expires_at=until)
+    session.add(made)
+    await session.flush()
+    audit.record(session, actor, "hold.set", _subject(handle), at=at, hold_id=made.id, reason=reason)
+    return made
+
+
+async def lift(session: AsyncSession, hold_id: int, actor: audit.Actor, *, at: datetime) -> Hold:
+    """End one hold. Doing it again changes nothing."""
+    found = await session.scalar(select(Hold).where(Hold.id == hold_id).with_for_update())
+    if found is None:
+        raise NotFound(f"There is no hold {hold_id}.", hint="`lazaret holds` lists them.")
+    if found.lifted_at is None:
+        found.lifted_at = at
+        audit.record(session, actor, "hold.lift", _subject(found.server_handle), at=at, hold_id=hold_id)
+    return found
+
+
+async def unfreeze(session: AsyncSession, actor: audit.Actor, *, at: datetime) -> list[Hold]:
+    """End every hold on the whole fleet; returns those that were in force."""
+    rows = await list_holds(session, at=at)
+    fleet = [row for row in rows if row.server_handle is None]
+    for row in fleet:
+        await lift(session, row.id, actor, at=at)
+    return fleet
+
+
+async def list_holds(session: AsyncSession, *, at: datetime, handle: str = "") -> list[Hold]:
+    """The holds in force, those of the fleet first."""
+    if handle:
+        return await holds_on(session, handle, at=at)
+    rows = await session.scalars(
+        select(Hold)
+        .where(Hold.lifted_at.is_(None), or_(Hold.expires_at.is_(None), Hold.expires_at > at))
+        .order_by(Hold.server_handle.is_not(None), Hold.id)
+    )
+    return list(rows)
+
+
+async def plan_window(
+    session: AsyncSession,
+    handle: str | None,
+    actor: audit.Actor,
+    *,
+    at: datetime,
+    starts_at: datetime,
+    ends_at: datetime,
+    reason: str,
+) -> MaintenanceWindow:
+    """Plan a time in which nothing is judged or done by itself, for one server or (None) for all."""
+    _check_reason(reason)
+    if ends_at <= starts_at or ends_at <= at:
+        raise InvalidInput("A maintenance window ends after it starts, and not in the past.", hint="Check both times.")
+    if handle is not None:
+        await get_server(session, handle)
+    window = MaintenanceWindow(
+        server_handle=handle, owner=str(actor), reason=reason.strip(), starts_at=starts_at, ends_at=ends_at
+    )
+    session.add(window)
+    await session.flush()
+    audit.record(session, actor, "window.plan", _subject(handle), at=at, window_id=window.id, reason=reason)
+    return window
+
+
+async def cancel_window(
+    session: AsyncSession, window_id: int, actor: audit.Actor, *, at: datetime
+) -> MaintenanceWindow:
+    """Call a window off, or end it early. Doing it again changes nothing."""
+    found = await session.scalar(select(MaintenanceWindow).where(MaintenanceWindow.id == window_id).with_for_update())
+    if found is None:
+        raise NotFound(f"There is no maintenance window {window_id}.", hint="`lazaret windows` lists them.")
+    if found.cancelled_at is None:
+        found.cancelled_at = at
+        audit.record(session, actor, "window.cancel", _subject(found.server_handle), at=at, window_id=window_id)
+    return found
+
+
+async def list_windows(session: AsyncSession, *, at: datetime) -> list[MaintenanceWindow]:
+    """The windows that are in force or to come, soonest first."""
+    rows = await session.scalars(
+        select(MaintenanceWindow)
+        .where(MaintenanceWindow.cancelled_at.is_(None), MaintenanceWindow.ends_at > at)
+        .order_by(MaintenanceWindow.starts_at)
+    )
+    return list(rows)
+
+
+def _check_reason(reason: str) -> None:
+    if not reason.strip() or len(reason) > LONGEST_REASON:
+        raise InvalidInput(
+            f"A reason of 1 to {LONGEST_REASON} characters is needed.", hint="Others will read why nothing happens."
+        )
+
+
+def _subject(handle: str | None) -> str:
+    return f"server:{handle}" if handle else "fleet"

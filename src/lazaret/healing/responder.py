@@ -1,0 +1,214 @@
+"""What follows from a verdict: incidents opened and resolved, the server's status, the recovery; in one transaction.
+
+Fulfils the monitor's `VerdictListener`. It records; the worker acts.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from lazaret.alerting.model import Level
+from lazaret.alerting.outbox import notify_admins
+from lazaret.healing.gate import window_over
+from lazaret.healing.incidents_of import WATCHED_TYPES, kind_of
+from lazaret.healing.storms import weigh_storm
+from lazaret.healing.trigger import trigger_recovery, withdraw_recovery
+from lazaret.incidents.model import OPEN, Incident, IncidentStatus, IncidentType, TimelineKind
+from lazaret.incidents.store import change_incident, open_incident, open_of, tell
+from lazaret.kernel import audit
+from lazaret.kernel.clock import Clock
+from lazaret.kernel.database import Database
+from lazaret.kernel.metrics import DETECTION, HEALTH_CHECK_FAILURES, INCIDENTS, RECOVERY
+from lazaret.operations.intents import Intents
+from lazaret.operations.model import Operation, OperationKind
+from lazaret.operations.store import live_operation
+from lazaret.probing.rules import Rules
+from lazaret.probing.verdict import Condition, Phase, Verdict
+from lazaret.probing.watcher import Watcher
+from lazaret.servers import store as servers
+from lazaret.servers.model import Server
+from lazaret.servers.status import OPERATIONAL, Party, ServerStatus, StatusEvent
+
+
+class Responder:
+    """Acts upon verdicts in the tables."""
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        intents: Intents,
+        rules: Rules,
+        *,
+        has_services: Callable[[AsyncSession, str], Awaitable[bool]],
+    ) -> None:
+        self._has_services = has_services
+        self._db = db
+        self._clock = clock
+        self._intents = intents
+        self._rules = rules
+
+    async def on_verdict(self, watcher: Watcher, verdict: Verdict) -> None:
+        """Open what is new, resolve what is proved to be over."""
+        if verdict.phase not in {Phase.WELL, Phase.LOST}:
+            return
+        handle = watcher.server.handle
+        services = sorted(watcher.server.expectations.services)
+        now = self._clock.now()
+        async with self._db.transaction() as session:
+            live = await live_operation(session, handle, for_update=True)
+            server = await servers.get_server(session, handle, for_update=True)
+            present = _present(verdict)
+            if verdict.phase is Phase.WELL:
+                await self._resolve(session, server, live, set(map(kind_type, present)), now)
+            if await self._stays_out(session, server, live, now):
+                return
+            for condition in present:
+                await self._open(session, server, condition, verdict, services=services, now=now)
+
+    async def on_blind(self, because: str) -> None:
+        """One incident of the fleet and one message, for as long as a monitor cannot see."""
+        now = self._clock.now()
+        async with self._db.transaction() as session:
+            if because:
+                incident, is_new = await open_incident(
+                    session, None, IncidentType.OBSERVER_BLIND, audit.MONITOR, at=now, cause="blind"
+                )
+                if is_new:
+                    tell(session, incident, TimelineKind.OBSERVATION, because, at=now)
+                    text = f"The monitor cannot see, so nothing is judged: {because}"
+                    notify_admins(session, text, Level.CRITICAL, at=now, incident_id=incident.id)
+                return
+            incident_or_none = await open_of(session, None, IncidentType.OBSERVER_BLIND)
+            if incident_or_none is not None:
+                await change_incident(session, incident_or_none.id, IncidentStatus.RESOLVED, audit.MONITOR, at=now)
+                notify_admins(session, "The monitor sees again.", at=now, incident_id=incident_or_none.id)
+
+    async def _stays_out(self, session: AsyncSession, server: Server, live: Operation | None, now: datetime) -> bool:
+        """Whether somebody is at work on the server, so that trouble is no news."""
+        if server.status not in {*OPERATIONAL, ServerStatus.ERROR}:
+            return True
+        if live is not None and live.kind != OperationKind.RECOVER:
+            return True
+        return await window_over(session, server.handle, at=now) is not None
+
+    async def _open(
+        self,
+        session: AsyncSession,
+        server: Server,
+        condition: Condition,
+        verdict: Verdict,
+        *,
+        services: list[str],
+        now: datetime,
+    ) -> None:
+        kind = kind_of(condition)
+        incident, is_new = await open_incident(
+            session,
+            server.handle,
+            kind.incident_type,
+            audit.MONITOR,
+            at=now,
+            began_at=verdict.began_at,
+            cause=condition.value,
+            affected_services=services,
+        )
+        if not is_new:
+            return
+        tell(session, incident, TimelineKind.OBSERVATION, f"{condition}: {verdict.because}", at=now)
+        HEALTH_CHECK_FAILURES.labels(condition=condition.value).inc()
+        INCIDENTS.labels(type=kind.incident_type.value).inc()
+        DETECTION.observe((now - incident.began_at).total_seconds())
+        if kind.takes_out_of_service and server.status in OPERATIONAL:
+            servers.change_status(
+                session,
+                server,
+                StatusEvent.LOST,
+                Party.MONITOR,
+                actor=audit.MONITOR,
+                at=now,
+                reason=f"{condition}: {verdict.because}",
+            )
+            await session.flush()
+        storm = None
+        if kind.incident_type is IncidentType.SERVER_UNREACHABLE:
+            storm = await weigh_storm(session, server.handle, incident.id, self._rules, at=now)
+        if storm is None:
+            tell(session, incident, TimelineKind.MESSAGE, "the administrators were told", at=now)
+            text = f"{server.handle} ({server.public_ip}): {incident.cause}. {verdict.because}{_affected(services)}"
+            notify_admins(session, text, kind.level, at=now, server_handle=server.handle, incident_id=incident.id)
+        await trigger_recovery(session, self._intents, incident, at=now)
+
+    async def _resolve(
+        self,
+        session: AsyncSession,
+        server: Server,
+        live: Operation | None,
+        present: set[IncidentType],
+        now: datetime,
+    ) -> None:
+        """What the monitor opened and no longer sees is over, unless a recovery is just proving that."""
+        rows = await session.scalars(
+            select(Incident)
+            .where(
+                Incident.server_handle == server.handle,
+                Incident.status.in_([status.value for status in OPEN]),
+                Incident.incident_type.in_([t.value for t in WATCHED_TYPES - present]),
+            )
+            .order_by(Incident.id)
+            .with_for_update()
+        )
+        for incident in rows:
+            if not await withdraw_recovery(session, live, incident, at=now):
+                continue
+            tell(session, incident, TimelineKind.OBSERVATION, "it is over: seen by the monitor", at=now)
+            await change_incident(session, incident.id, IncidentStatus.RESOLVED, audit.MONITOR, at=now)
+            RECOVERY.observe((now - incident.detected_at).total_seconds())
+            text = f"{server.handle} is well again: {incident.cause} is over."
+            notify_admins(session, text, at=now, server_handle=server.handle, incident_id=incident.id)
+        await session.flush()
+        await self._back_in_service(session, server, now)
+
+    async def _back_in_service(self, session: AsyncSession, server: Server, now: datetime) -> None:
+        """`error` ends when nothing that causes it is open any more."""
+        if server.status != ServerStatus.ERROR:
+            return
+        still = await session.scalars(
+            select(Incident.cause).where(
+                Incident.server_handle == server.handle, Incident.status.in_([status.value for status in OPEN])
+            )
+        )
+        causes = list(still)
+        if any(cause not in list(Condition) or kind_of(Condition(cause)).takes_out_of_service for cause in causes):
+            return
+        in_use = await self._has_services(session, server.handle)
+        servers.change_status(
+            session,
+            server,
+            StatusEvent.CAME_BACK_WITH_SERVICES if in_use else StatusEvent.CAME_BACK,
+            Party.MONITOR,
+            actor=audit.MONITOR,
+            at=now,
+            reason="seen well by the monitor",
+        )
+
+
+def _affected(services: list[str]) -> str:
+    return f" Services on it: {', '.join(services)}." if services else ""
+
+
+def kind_type(condition: Condition) -> IncidentType:
+    """The type of incident that a condition is."""
+    return kind_of(condition).incident_type
+
+
+def _present(verdict: Verdict) -> list[Condition]:
+    """What is wrong: that nobody can log in hides all else, and Docker being down hides its containers."""
+    if verdict.phase is Phase.LOST:
+        return [verdict.condition] if verdict.condition is not None else []
+    found = [symptom.condition for symptom in verdict.symptoms]
+    if Condition.DOCKER_DOWN in found:
+        found = [condition for condition in found if condition is not Condition.SERVICE_DOWN]
+    return found

@@ -1,0 +1,117 @@
+"""Step: climb one rung. The budget is spent before the act; a provider call is made at most once, whatever crashes."""
+
+from dataclasses import replace
+
+from lazaret.healing.acts import ACTS
+from lazaret.healing.context import HealingContext
+from lazaret.healing.model import RemedyOutcome, RemedyRun
+from lazaret.healing.remedy import Remedy
+from lazaret.healing.state import RecoveryState
+from lazaret.healing.steps.step import Next, StepResult
+from lazaret.healing.store import end_remedy, remedy_of
+from lazaret.incidents.model import IncidentStatus, TimelineKind
+from lazaret.incidents.store import change_incident, tell
+from lazaret.kernel import audit
+from lazaret.kernel.errors import LazaretError
+from lazaret.operations.calls import was_made
+from lazaret.operations.outcome import Done, GiveUp, Retry, Wait
+from lazaret.operations.store import steps_of
+from lazaret.provisioning.context import StepContext
+from lazaret.provisioning.passwords import forget_password
+from lazaret.servers.provider import Capability
+
+TRIES = 3
+"""Attempts of a workflow of provisioning within one rung."""
+
+
+async def act(ctx: HealingContext, state: RecoveryState) -> StepResult:
+    """Do what the rung says; then its effect is proved, or the next rung is chosen."""
+    rung = state["rung"]
+    step = state["ladder"][rung]
+    remedy = Remedy(step["remedy"])
+    await _spend(ctx, rung, remedy, step["because"])
+    scoped = replace(ctx, run=replace(ctx.run, scope=f"rung{rung}"))
+    try:
+        if remedy in ACTS:
+            detail = await ACTS[remedy](scoped)
+        else:
+            return await _set_up(scoped, state, remedy)
+    except LazaretError as error:
+        if error.retryable and await _tries(ctx, rung) < TRIES:
+            return Retry(error)
+        return await _next_rung(ctx, state, f"{error.message} {error.hint}".strip())
+    await ctx.tell(TimelineKind.ATTEMPT, f"{remedy}: {detail}")
+    return Next("prove", detail)
+
+
+async def _set_up(ctx: HealingContext, state: RecoveryState, remedy: Remedy) -> StepResult:
+    """Hand over to the workflow of provisioning, which proves its own effect and redeploys the services."""
+    if remedy is Remedy.REINSTALL and not await was_made(ctx.run, Capability.REINSTALL):
+        # A password of the system that goes would be taken for the new one.
+        await forget_password(StepContext(ctx.run, ctx.parts.provisioning), why="the system is to be reinstalled")
+    async with ctx.run.apply() as (_, operation):
+        operation.params = {**operation.params, "reinstall": remedy is Remedy.REINSTALL, "converge": True}
+    outcome = await ctx.provisioning.advance(ctx.run)
+    match outcome:
+        case Done():
+            await ctx.tell(TimelineKind.ATTEMPT, f"{remedy}: set up and proved")
+            return Next("prove", f"{remedy} is done", {"helped_by": remedy.value})
+        case Wait():
+            return outcome
+        case Retry() if await _tries(ctx, state["rung"]) < TRIES:
+            return outcome
+        case Retry(error=error) | GiveUp(error=error):
+            return await _next_rung(ctx, state, f"{error.message} {error.hint}".strip())
+    raise AssertionError(f"a workflow returned {outcome!r}")
+
+
+async def _spend(ctx: HealingContext, rung: int, remedy: Remedy, because: str) -> None:
+    """The row that is the budget, once per rung."""
+    now = ctx.run.clock.now()
+    async with ctx.run.apply() as (session, operation):
+        if await remedy_of(session, operation.id, rung) is not None:
+            return
+        session.add(
+            RemedyRun(
+                operation_id=operation.id,
+                incident_id=ctx.incident_id,
+                server_handle=ctx.run.handle,
+                rung=rung,
+                remedy=remedy.value,
+                because=because,
+                begun_at=now,
+            )
+        )
+        incident = await change_incident(session, ctx.incident_id, IncidentStatus.RECOVERING, audit.WORKER, at=now)
+        incident.recovery_attempts += 1
+        tell(session, incident, TimelineKind.ATTEMPT, f"begins: {remedy}. {because}", at=now, remedy=remedy.value)
+        audit.record(
+            session,
+            audit.WORKER,
+            f"remedy.{remedy}",
+            f"server:{ctx.run.handle}",
+            at=now,
+            operation_id=operation.id,
+            incident_id=ctx.incident_id,
+            because=because,
+        )
+
+
+async def _tries(ctx: HealingContext, rung: int) -> int:
+    """How often a step of this rung has already been put off."""
+    async with ctx.run.db.transaction() as session:
+        begun = await remedy_of(session, ctx.run.operation_id, rung)
+        steps = await steps_of(session, ctx.run.operation_id)
+    if begun is None:
+        return 0
+    return (
+        sum(step.name == "act" and step.status == "retry" and step.started_at >= begun.begun_at for step in steps) + 1
+    )
+
+
+async def _next_rung(ctx: HealingContext, state: RecoveryState, why: str) -> Next:
+    text = ctx.run.redactor.clean(why)
+    async with ctx.run.apply() as (session, operation):
+        await end_remedy(session, operation.id, state["rung"], RemedyOutcome.FAILED, text, at=ctx.run.clock.now())
+    await ctx.tell(TimelineKind.ATTEMPT, f"{state['ladder'][state['rung']]['remedy']} failed: {text}")
+    return Next("choose", text, {"rung": state["rung"] + 1})

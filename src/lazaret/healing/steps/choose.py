@@ -1,0 +1,69 @@
+"""Step: the next rung of the ladder, unless the server came back or something holds the recovery back."""
+
+from datetime import datetime, timedelta
+
+from lazaret.healing.context import HealingContext
+from lazaret.healing.evidence import gather_evidence
+from lazaret.healing.gate import held_back
+from lazaret.healing.look import look
+from lazaret.healing.remedy import REMEDIES, Remedy
+from lazaret.healing.state import RecoveryState
+from lazaret.healing.steps.step import Next, StepResult
+from lazaret.healing.store import remedy_of
+from lazaret.incidents.model import TimelineKind
+from lazaret.incidents.store import timeline_of
+from lazaret.operations.outcome import Wait
+
+HELD_BACK = "room"
+"""What a recovery that is held back waits for."""
+FRESH_S = 3.0
+
+
+async def choose(ctx: HealingContext, state: RecoveryState) -> StepResult:
+    """Look first: late recovery cancels what was not begun."""
+    rung = state["rung"]
+    if await _has_begun(ctx, rung):
+        return Next("act", "goes on with what was begun")
+    can_log_in = state["can_log_in"]
+    if not _is_fresh(ctx, state["looked_at"]):
+        seen = await look(ctx)
+        can_log_in = seen.can_log_in
+        if seen.is_well:
+            await ctx.tell(TimelineKind.OBSERVATION, f"it came back before anything more was done: {seen.detail}")
+            return Next("restore", "it came back", {"helped_by": state["helped_by"] or "itself"})
+    if rung >= len(state["ladder"]):
+        return Next("hand_over", "the ladder is at its end")
+    step = state["ladder"][rung]
+    remedy = Remedy(step["remedy"])
+    if remedy is Remedy.HUMAN:
+        return Next("hand_over", step["because"])
+    reason = await held_back(ctx, remedy)
+    if reason is not None:
+        return await _wait(ctx, remedy, reason.because)
+    if REMEDIES[remedy].needs_evidence and can_log_in:
+        await ctx.tell(TimelineKind.ATTEMPT, await gather_evidence(ctx))
+    return Next("ask_approval" if step["needs_approval"] else "act", f"{remedy}: {step['because']}")
+
+
+def _is_fresh(ctx: HealingContext, looked_at: str) -> bool:
+    """Whether the step before has just looked: then looking again tells nothing new and costs time."""
+    if not looked_at:
+        return False
+    return (ctx.run.clock.now() - datetime.fromisoformat(looked_at)).total_seconds() < FRESH_S
+
+
+async def _has_begun(ctx: HealingContext, rung: int) -> bool:
+    async with ctx.run.db.transaction() as session:
+        begun = await remedy_of(session, ctx.run.operation_id, rung)
+        return begun is not None and begun.ended_at is None
+
+
+async def _wait(ctx: HealingContext, remedy: Remedy, because: str) -> Wait:
+    """Held back: say so once in the timeline, and look again soon, for the reason may go or the server come back."""
+    why = f"{remedy} is held back: {because}"
+    async with ctx.run.db.transaction() as session:
+        lines = await timeline_of(session, ctx.incident_id)
+    if not lines or lines[-1].message != ctx.run.redactor.clean(why):
+        await ctx.tell(TimelineKind.DECISION, why)
+    until = ctx.run.clock.now() + timedelta(seconds=ctx.parts.look_again_s)
+    return Wait(why, asks_for=HELD_BACK, until=until)

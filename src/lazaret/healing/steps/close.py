@@ -1,0 +1,101 @@
+"""Steps: the end of a recovery. Resolved by proof, or handed over to a person with all that is known."""
+
+from lazaret.alerting.model import Level
+from lazaret.alerting.outbox import notify_admins
+from lazaret.healing.context import HealingContext
+from lazaret.healing.evidence import gather_evidence
+from lazaret.healing.remedy import Remedy
+from lazaret.healing.state import RecoveryState
+from lazaret.healing.steps.step import StepResult
+from lazaret.healing.store import remedies_for
+from lazaret.healing.storms import note_canary
+from lazaret.incidents.model import IncidentStatus, TimelineKind
+from lazaret.incidents.store import change_incident, get_incident, tell
+from lazaret.kernel import audit
+from lazaret.kernel.errors import LazaretError
+from lazaret.kernel.metrics import RECOVERY
+from lazaret.operations.outcome import Done, GiveUp
+from lazaret.servers import store as servers
+from lazaret.servers.status import Party, ServerStatus, StatusEvent
+
+
+class NeedsAPerson(LazaretError):
+    """A recovery has done what it may."""
+
+    code = "needs_a_person"
+
+
+async def close(ctx: HealingContext, state: RecoveryState) -> StepResult:
+    """Status, incident, storm and message in one transaction. A second time it changes nothing."""
+    now = ctx.run.clock.now()
+    async with ctx.run.apply() as (session, operation):
+        incident = await get_incident(session, ctx.incident_id, for_update=True)
+        server = await servers.get_server(session, ctx.run.handle, for_update=True)
+        if server.status == ServerStatus.ERROR:
+            in_use = await ctx.parts.provisioning.redeployer.has_services(session, ctx.run.handle)
+            servers.change_status(
+                session,
+                server,
+                StatusEvent.CAME_BACK_WITH_SERVICES if in_use else StatusEvent.CAME_BACK,
+                Party.WORKER,
+                actor=audit.WORKER,
+                at=now,
+                reason=f"recovered by operation {operation.id}",
+                operation_id=operation.id,
+            )
+        names = operation.result.get("services_redeployed") or []
+        if incident.status != IncidentStatus.RESOLVED:
+            took_s = (now - incident.detected_at).total_seconds()
+            found_s = (incident.detected_at - incident.began_at).total_seconds()
+            message = (
+                f"Server {server.handle} is back: {state['helped_by'] or 'itself'} helped. Services redeployed: "
+                f"{len(names)}. Detected in {found_s:.0f} s, recovered in {took_s:.0f} s."
+            )
+            tell(session, incident, TimelineKind.MESSAGE, message, at=now)
+            await change_incident(session, incident.id, IncidentStatus.RESOLVED, audit.WORKER, at=now)
+            await note_canary(session, ctx.run.handle, helped=True, at=now)
+            notify_admins(
+                session,
+                message,
+                Level.INFO,
+                at=now,
+                server_handle=server.handle,
+                operation_id=operation.id,
+                incident_id=incident.id,
+            )
+            RECOVERY.observe(took_s)
+        result = {
+            **operation.result,
+            "status": server.status,
+            "helped_by": state["helped_by"],
+            "incident_id": incident.id,
+        }
+    return Done(f"{ctx.run.handle} is {result['status']}", result=result)
+
+
+async def hand_over(ctx: HealingContext, state: RecoveryState) -> StepResult:
+    """One clear message: what was tried, what is known, what a person can do."""
+    if state["can_log_in"]:
+        await ctx.tell(TimelineKind.ATTEMPT, await gather_evidence(ctx))
+    now = ctx.run.clock.now()
+    async with ctx.run.apply() as (session, _):
+        tried = [f"{row.remedy} ({row.outcome})" for row in await remedies_for(session, ctx.incident_id)]
+        await note_canary(session, ctx.run.handle, helped=False, at=now)
+    text = (
+        f"{ctx.run.handle} is {state['condition']} and needs a person. Tried: {', '.join(tried) or 'nothing'}. "
+        f"{_reason(state)}"
+    )
+    hint = (
+        f"See `lazaret why {ctx.run.handle}`. Try again: lazaret incidents recover {ctx.incident_id}. "
+        f"From a fresh system: lazaret rebuild {ctx.run.handle}"
+    )
+    return GiveUp(NeedsAPerson(text, hint=hint))
+
+
+def _reason(state: RecoveryState) -> str:
+    last = state["ladder"][min(state["rung"], len(state["ladder"]) - 1)] if state["ladder"] else None
+    if last is None:
+        return "There is no remedy for this."
+    if last["remedy"] == Remedy.HUMAN:
+        return last["because"]
+    return f"The next rung would be {last['remedy']}, which was not approved." if last["needs_approval"] else ""

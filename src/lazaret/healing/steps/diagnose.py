@@ -1,0 +1,116 @@
+"""Step: what is wrong now, and which ladder follows. A server that came back needs none."""
+
+from sqlalchemy import select
+
+from lazaret.healing.context import HealingContext
+from lazaret.healing.diagnosis import Facts, plan_for
+from lazaret.healing.look import Look, look
+from lazaret.healing.state import PlannedStep, RecoveryState
+from lazaret.healing.steps.step import Next, StepResult, looked
+from lazaret.incidents.model import TimelineKind
+from lazaret.kernel.errors import LazaretError
+from lazaret.operations.calls import CLOCK_SLACK
+from lazaret.operations.model import CallState, ProviderCall
+from lazaret.probing.store import health_of
+from lazaret.probing.verdict import Condition
+from lazaret.servers.access import PortState
+from lazaret.servers.model import RebuildPolicy
+from lazaret.servers.provider import Capability
+from lazaret.servers.store import get_server
+
+
+async def diagnose(ctx: HealingContext, _: RecoveryState) -> StepResult:
+    """The plan for what is seen now; what was seen when the incident was opened may have changed."""
+    seen = await look(ctx)
+    incident = await ctx.incident()
+    if seen.is_well:
+        await ctx.tell(TimelineKind.OBSERVATION, f"it came back by itself: {seen.detail}")
+        return Next("restore", "it came back by itself", {"helped_by": "itself"})
+    condition = _condition(seen, incident.cause)
+    facts = await _facts(ctx, condition)
+    plan = plan_for(condition, facts)
+    ladder = [
+        PlannedStep(remedy=r.remedy.value, needs_approval=r.needs_approval, because=r.because) for r in plan.rungs
+    ]
+    names = ", then ".join(f"{r.remedy}{' (asks first)' if r.needs_approval else ''}" for r in plan.rungs)
+    await ctx.tell(
+        TimelineKind.DECISION,
+        f"diagnosis: {condition} ({seen.detail}). Plan: {names}. {plan.because}",
+        condition=condition.value,
+        ladder=[dict(step) for step in ladder],
+    )
+    return Next(
+        "choose",
+        f"{condition}: {names}",
+        {"condition": condition.value, "ladder": ladder, "rung": 0, **looked(ctx, seen)},
+    )
+
+
+def _condition(seen: Look, cause: str) -> Condition:
+    """The condition that the incident is about if it is still seen, else the first that is."""
+    known = Condition(cause) if cause in list(Condition) else None
+    if known in seen.conditions:
+        assert known is not None
+        return known
+    if known is Condition.FILTERED and not seen.can_log_in:
+        return known
+    return min(seen.conditions)
+
+
+async def _facts(ctx: HealingContext, condition: Condition) -> Facts:
+    snapshot = await ctx.steps.snapshot()
+    provider = ctx.parts.provisioning.provider
+    async with ctx.run.db.transaction() as session:
+        server = await get_server(session, ctx.run.handle)
+        has_services = await ctx.parts.provisioning.redeployer.has_services(session, ctx.run.handle)
+        health = await health_of(session, ctx.run.handle)
+        policy = RebuildPolicy(server.rebuild_policy)
+    return Facts(
+        capabilities=frozenset(provider.capabilities),
+        rebuild_policy=policy,
+        has_services=has_services,
+        services_answer=await _services_answer(ctx, snapshot.endpoint.address),
+        provider_says_reinstalled_by_others=(
+            condition is Condition.HOST_KEY_CHANGED and await _reinstalled_by_others(ctx)
+        ),
+        senses_agree=sum(row.condition is not None for row in health) + 1,
+        flapping=any(row.is_flapping for row in health),
+    )
+
+
+async def _services_answer(ctx: HealingContext, address: str) -> bool:
+    async with ctx.run.db.transaction() as session:
+        ports = await ctx.parts.service_ports(session, ctx.run.handle)
+    for port in ports[:5]:
+        if await ctx.parts.provisioning.access.probe_port(address, port, timeout_s=2) is PortState.OPEN:
+            return True
+    return False
+
+
+async def _reinstalled_by_others(ctx: HealingContext) -> bool:
+    """Whether the provider tells of a reinstall, after our pin, that we did not ask for. No host can forge that."""
+    provider = ctx.parts.provisioning.provider
+    snapshot = await ctx.steps.snapshot()
+    try:
+        details = await provider.get_server(snapshot.target.provider_id, fresh=True)
+    except LazaretError:
+        return False
+    name = provider.task_names.get(Capability.REINSTALL)
+    async with ctx.run.db.transaction() as session:
+        server = await get_server(session, ctx.run.handle)
+        ours = await session.scalars(
+            select(ProviderCall.intended_at).where(
+                ProviderCall.server_handle == ctx.run.handle,
+                ProviderCall.action.startswith(Capability.REINSTALL.value),
+                ProviderCall.state == CallState.SENT.value,
+            )
+        )
+        known = list(ours)
+        pinned_at = server.provisioned_at
+    for task in details.last_tasks:
+        began = task.activated_at or task.completed_at
+        if task.name != name or began is None or pinned_at is None or began < pinned_at:
+            continue
+        if not any(abs(began - mine) <= CLOCK_SLACK for mine in known):
+            return True
+    return False

@@ -1,0 +1,73 @@
+"""Steps: prove the effect of a rung with the eyes that opened the incident, and bring back what ran there."""
+
+from lazaret.healing.context import HealingContext
+from lazaret.healing.look import Look, look
+from lazaret.healing.model import RemedyOutcome
+from lazaret.healing.remedy import REMEDIES, Remedy
+from lazaret.healing.state import RecoveryState
+from lazaret.healing.steps.step import Next, StepResult, looked
+from lazaret.healing.store import end_remedy
+from lazaret.incidents.model import TimelineKind
+from lazaret.probing.verdict import Condition
+
+LOOK_S = 2.0
+"""Between two looks while an effect is waited for."""
+
+
+async def prove(ctx: HealingContext, state: RecoveryState) -> StepResult:
+    """Well: what ran there is brought back. Not well in time: the next rung."""
+    rung = state["rung"]
+    remedy = Remedy(state["ladder"][rung]["remedy"])
+    seen = await _await_effect(ctx, state, remedy)
+    now = ctx.run.clock.now()
+    outcome = RemedyOutcome.HELPED if _is_over(seen, state) else RemedyOutcome.NO_EFFECT
+    async with ctx.run.apply() as (session, operation):
+        await end_remedy(session, operation.id, rung, outcome, seen.detail, at=now)
+    if outcome is RemedyOutcome.HELPED:
+        await ctx.tell(TimelineKind.OBSERVATION, f"{remedy} helped: {seen.detail}")
+        return Next("restore", f"{remedy} helped", {"helped_by": remedy.value})
+    await ctx.tell(TimelineKind.OBSERVATION, f"{remedy} did not help: {seen.detail}")
+    return Next("choose", f"{remedy} did not help", {"rung": rung + 1, **looked(ctx, seen)})
+
+
+async def _await_effect(ctx: HealingContext, state: RecoveryState, remedy: Remedy) -> Look:
+    """Look until it is over, or the remedy's time is."""
+    deadline = ctx.run.clock.monotonic() + REMEDIES[remedy].deadline_s * ctx.parts.patience
+    while True:
+        seen = await look(ctx)
+        if _is_over(seen, state) or ctx.run.clock.monotonic() >= deadline:
+            return seen
+        await ctx.run.clock.sleep(LOOK_S)
+
+
+def _is_over(seen: Look, state: RecoveryState) -> bool:
+    """What the incident is about is gone; other trouble that a login shows is another incident's."""
+    return seen.can_log_in and Condition(state["condition"]) not in seen.conditions
+
+
+async def restore(ctx: HealingContext, state: RecoveryState) -> StepResult:
+    """The firewall as it was, and the services in their order, each with its health check."""
+    if state["helped_by"] == Remedy.FLUSH_FIREWALL:
+        return _converge(state)
+    redeployer = ctx.parts.provisioning.redeployer
+    async with ctx.run.db.transaction() as session:
+        has_services = await redeployer.has_services(session, ctx.run.handle)
+    if not has_services:
+        return Next("close", "no services to bring back")
+    names = await redeployer.redeploy(ctx.run, ctx.run.handle)
+    async with ctx.run.apply() as (_, operation):
+        operation.result = {**operation.result, "services_redeployed": names}
+    for name in names:
+        await ctx.tell(TimelineKind.OBSERVATION, f"the service {name} is back")
+    return Next("close", f"services brought back: {', '.join(names) or 'none'}")
+
+
+def _converge(state: RecoveryState) -> Next:
+    """A flushed packet filter protects nothing: the server is set up again, which leaves its data alone."""
+    rung = {
+        "remedy": Remedy.PROVISION_AGAIN.value,
+        "needs_approval": False,
+        "because": "The provider dropped the packet filter's rules: they are put back.",
+    }
+    ladder = [*state["ladder"][: state["rung"] + 1], rung]
+    return Next("act", "the firewall is put back", {"ladder": ladder, "rung": state["rung"] + 1})

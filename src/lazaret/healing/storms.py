@@ -1,0 +1,152 @@
+"""The storm stop in the tables: one incident of the fleet per storm, whose details are its state.
+
+The decision is `storm.judge_storm`; here it is fed and remembered.
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from lazaret.alerting.model import Level
+from lazaret.alerting.outbox import notify_admins
+from lazaret.healing.storm import StormState, judge_storm
+from lazaret.incidents.model import Incident, IncidentStatus, IncidentType, TimelineKind
+from lazaret.incidents.store import change_incident, get_incident, open_incident, open_of, tell
+from lazaret.kernel import audit
+from lazaret.probing.model import ServerHealth
+from lazaret.probing.rules import Rules
+from lazaret.probing.verdict import Phase
+from lazaret.servers.model import Server
+from lazaret.servers.status import ServerStatus
+from lazaret.servers.store import get_server
+
+COUNTED = (ServerStatus.READY, ServerStatus.IN_USE, ServerStatus.ERROR, ServerStatus.PROVISIONING)
+
+
+async def weigh_storm(
+    session: AsyncSession,
+    handle: str,
+    incident_id: int | None,
+    rules: Rules,
+    *,
+    silent: Collection[str] = (),
+    at: datetime,
+) -> str | None:
+    """Why no remedy may begin for this server because too many are unwell, or None. Remembers what it finds.
+
+    `silent` are servers that were just seen not to answer.
+    """
+    server = await get_server(session, handle)
+    unwell, total = await _count(session, server.provider, set(silent) | {handle})
+    fleet = await open_of(session, None, IncidentType.MANY_SERVERS_LOST)
+    before = StormState.from_json(fleet.details["storm"]) if fleet is not None else None
+    after = judge_storm(len(unwell), total, before, at, rules)
+    if after.released and fleet is not None:
+        _remember(fleet, after)
+        return None
+    if not after.active:
+        await _end(session, fleet, after, at)
+        return None
+    fleet = fleet or await _begin(session, server.provider, unwell, total, after, at=at)
+    await _adopt(session, fleet, incident_id)
+    if after.canary_allowed and after.canary in (None, handle):
+        after = after.with_canary(handle)
+        if before is None or before.canary != handle:
+            tell(session, fleet, TimelineKind.DECISION, f"{handle} goes first, as a canary", at=at)
+    _remember(fleet, after)
+    return None if after.canary == handle and after.canary_allowed else after.because
+
+
+async def note_canary(session: AsyncSession, handle: str, *, helped: bool, at: datetime) -> None:
+    """The recovery of a server ended: were it a storm's canary, the storm goes by it."""
+    fleet = await open_of(session, None, IncidentType.MANY_SERVERS_LOST)
+    if fleet is None:
+        return
+    state = StormState.from_json(fleet.details["storm"])
+    if state.canary != handle:
+        return
+    after = state.after_canary(helped=helped, at=at)
+    word = "came back: the others may follow" if helped else "did not come back: no remedy begins for now"
+    tell(session, fleet, TimelineKind.OBSERVATION, f"the canary {handle} {word}", at=at)
+    _remember(fleet, after)
+
+
+async def end_storm_if_over(session: AsyncSession, rules: Rules, *, at: datetime) -> None:
+    """Look at an open storm again: its servers may have come back by themselves."""
+    fleet = await open_of(session, None, IncidentType.MANY_SERVERS_LOST)
+    if fleet is None:
+        return
+    unwell, total = await _count(session, fleet.details["provider"], set())
+    after = judge_storm(len(unwell), total, StormState.from_json(fleet.details["storm"]), at, rules)
+    if after.active or after.released:
+        _remember(fleet, after)
+    else:
+        await _end(session, fleet, after, at)
+
+
+async def _count(session: AsyncSession, provider: str, known_unwell: set[str]) -> tuple[set[str], int]:
+    """Handles of the unwell among the servers of a provider that are set up, and the number of all."""
+    rows = await session.execute(
+        select(Server.handle, Server.status, ServerHealth.phase)
+        .outerjoin(ServerHealth, ServerHealth.server_handle == Server.handle)
+        .where(
+            Server.provider == provider,
+            Server.is_managed,
+            Server.provisioned_at.is_not(None),
+            Server.status.in_([status.value for status in COUNTED]),
+        )
+    )
+    everybody, unwell = set(), set()
+    for handle, status, phase in rows:
+        everybody.add(handle)
+        if status in {ServerStatus.ERROR, ServerStatus.PROVISIONING} or phase in {Phase.SUSPECT, Phase.LOST}:
+            unwell.add(handle)
+    return unwell | (known_unwell & everybody), len(everybody)
+
+
+async def _begin(
+    session: AsyncSession, provider: str, unwell: Collection[str], total: int, state: StormState, *, at: datetime
+) -> Incident:
+    fleet, _ = await open_incident(
+        session,
+        None,
+        IncidentType.MANY_SERVERS_LOST,
+        audit.WORKER,
+        at=at,
+        cause="storm",
+        details={"storm": state.as_json(), "provider": provider, "unwell": sorted(unwell), "total": total},
+    )
+    tell(session, fleet, TimelineKind.DECISION, state.because, at=at)
+    names = ", ".join(sorted(unwell)[:10])
+    notify_admins(
+        session,
+        f"{len(unwell)} of {total} servers are unwell at once ({names}). One cause is likely, so no remedy begins: "
+        f"{state.because}",
+        Level.CRITICAL,
+        at=at,
+        incident_id=fleet.id,
+    )
+    return fleet
+
+
+async def _adopt(session: AsyncSession, fleet: Incident, incident_id: int | None) -> None:
+    if incident_id is None:
+        return
+    child = await get_incident(session, incident_id)
+    if child.parent_id is None:
+        child.parent_id = fleet.id
+
+
+async def _end(session: AsyncSession, fleet: Incident | None, state: StormState, at: datetime) -> None:
+    if fleet is None:
+        return
+    _remember(fleet, state)
+    tell(session, fleet, TimelineKind.DECISION, state.because, at=at)
+    await change_incident(session, fleet.id, IncidentStatus.RESOLVED, audit.WORKER, at=at)
+    notify_admins(session, f"The storm is over: {state.because}", Level.INFO, at=at, incident_id=fleet.id)
+
+
+def _remember(fleet: Incident, state: StormState) -> None:
+    fleet.details = {**fleet.details, "storm": state.as_json()}

@@ -1,0 +1,146 @@
+"""`lazaret why`: what is known of a server, which rule decided, what comes next and when. Answers from data only."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from lazaret.healing.gate import window_over
+from lazaret.healing.store import list_approvals
+from lazaret.incidents.model import OPEN, Incident, IncidentType
+from lazaret.incidents.store import list_incidents, open_of, timeline_of
+from lazaret.operations.model import Operation, OperationStatus
+from lazaret.operations.store import list_operations, live_operation
+from lazaret.probing.model import ServerHealth
+from lazaret.probing.store import health_of
+from lazaret.servers.model import Server
+from lazaret.servers.status import OPERATIONAL, PARKED, ServerStatus
+from lazaret.servers.store import get_server, holds_on
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Sentences, in the order in which a person asks: what is, why, what comes next, what holds it back."""
+
+    handle: str
+    status: str
+    known: list[str]
+    decided: list[str]
+    next: list[str]
+    held_back: list[str]
+
+
+async def why(session: AsyncSession, handle: str, *, at: datetime) -> Why:
+    """The answer for one server. Raises `NotFound`."""
+    server = await get_server(session, handle)
+    live = await live_operation(session, handle)
+    health = await health_of(session, handle)
+    incidents, _ = await list_incidents(session, handle=handle, statuses=sorted(OPEN))
+    decided = [line for incident in incidents for line in await _story(session, incident, at)]
+    return Why(
+        handle=handle,
+        status=server.status,
+        known=_known(server, health, incidents, at),
+        decided=decided or await _last_operation(session, handle),
+        next=await _next(session, server, live, incidents, at),
+        held_back=await _held_back(session, server, at),
+    )
+
+
+def _known(server: Server, health: list[ServerHealth], incidents: list[Incident], at: datetime) -> list[str]:
+    reason = f": {server.status_reason}" if server.status_reason else ""
+    lines = [f"{server.handle} is {server.status} since {_ago(server.status_since, at)}{reason}"]
+    for row in health:
+        condition = f" ({row.condition})" if row.condition else ""
+        lines.append(
+            f"seen from {row.vantage}: {row.phase}{condition} since {_ago(row.since, at)}: {row.because} "
+            f"Last reading: {_ago(row.read_at, at)}."
+        )
+    if not health and server.status in OPERATIONAL:
+        lines.append("no monitor has judged it yet: is `lazaret up` or `lazaret monitor` running?")
+    lines += [
+        f"incident {row.id} ({row.incident_type}, {row.cause}) is {row.status}, open since {_ago(row.detected_at, at)}"
+        for row in incidents
+    ]
+    return lines
+
+
+async def _story(session: AsyncSession, incident: Incident, at: datetime) -> list[str]:
+    lines = (await timeline_of(session, incident.id))[-8:]
+    return [f"{_ago(line.at, at)}: {line.message}" for line in lines]
+
+
+async def _last_operation(session: AsyncSession, handle: str) -> list[str]:
+    rows, _ = await list_operations(session, handle=handle, limit=1)
+    return [f"operation {row.id} ({row.kind}, asked for by {row.requested_by}) {row.status}" for row in rows]
+
+
+async def _next(
+    session: AsyncSession, server: Server, live: Operation | None, incidents: list[Incident], at: datetime
+) -> list[str]:
+    lines = []
+    if live is not None:
+        lines.append(_of_operation(live, at))
+    approvals, _ = await list_approvals(session, handle=server.handle, is_open=True)
+    lines += [
+        f"approval {row.id} is asked for {row.remedy} until {row.expires_at:%Y-%m-%d %H:%M} UTC: "
+        f"lazaret approvals approve {row.id}, or deny {row.id}"
+        for row in approvals
+    ]
+    if lines:
+        return lines
+    if incidents:
+        numbers = ", ".join(str(row.id) for row in incidents)
+        return [f"nothing by itself: a person must act. Try again: lazaret incidents recover {numbers}"]
+    if server.status == ServerStatus.RESERVED:
+        return ["nothing, ever: it is not on the list of managed servers"]
+    if server.status in PARKED:
+        return [f"nothing by itself while it is {server.status}"]
+    if server.status == ServerStatus.ERROR:
+        return [f"nothing by itself. Set it up again: lazaret provision {server.handle}"]
+    return ["it is watched; nothing is to be done"]
+
+
+def _of_operation(live: Operation, at: datetime) -> str:
+    start = f"operation {live.id} ({live.kind}, by {live.requested_by})"
+    match live.status:
+        case OperationStatus.RUNNING:
+            return f"{start} is in the step {live.step}"
+        case OperationStatus.WAITING:
+            until = f", looked at again in {_in(live.waiting_until, at)}" if live.waiting_until else ""
+            return f"{start} waits for {live.waiting_for}{until}: {live.hint or ''}"
+    error = f" after: {live.error}" if live.error else ""
+    return f"{start} is due in {_in(live.due_at, at)}{error}"
+
+
+async def _held_back(session: AsyncSession, server: Server, at: datetime) -> list[str]:
+    lines = [
+        f"hold {row.id} on {row.server_handle or 'the whole fleet'} by {row.owner}: {row.reason}"
+        + (f", until {row.expires_at:%Y-%m-%d %H:%M} UTC" if row.expires_at else "")
+        for row in await holds_on(session, server.handle, at=at)
+    ]
+    window = await window_over(session, server.handle, at=at)
+    if window is not None:
+        lines.append(f"maintenance window until {window.ends_at:%Y-%m-%d %H:%M} UTC: {window.reason}")
+    storm = await open_of(session, None, IncidentType.MANY_SERVERS_LOST)
+    if storm is not None:
+        lines.append(f"storm stop (incident {storm.id}): {storm.details.get('storm', {}).get('because', '')}")
+    blind = await open_of(session, None, IncidentType.OBSERVER_BLIND)
+    if blind is not None:
+        lines.append(f"the monitor cannot see (incident {blind.id}): nothing is judged")
+    return lines
+
+
+def _ago(moment: datetime | None, at: datetime) -> str:
+    return "never" if moment is None else f"{_span((at - moment).total_seconds())} ago"
+
+
+def _in(moment: datetime | None, at: datetime) -> str:
+    return "a moment" if moment is None else _span(max(0.0, (moment - at).total_seconds()))
+
+
+def _span(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"

@@ -1,0 +1,43 @@
+"""Doubting oneself: whether what looks like many lost servers is our own blindness. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lazaret.probing.rules import Rules
+from lazaret.probing.verdict import Verdict
+
+
+class AnchorState(StrEnum):
+    """Whether places that have nothing to do with the fleet can be reached from here."""
+
+    REACHABLE = "reachable"
+    """At least one answers."""
+    UNREACHABLE = "unreachable"
+    """None answers."""
+    UNKNOWN = "unknown"
+    """There is none to ask."""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetVerdict:
+    """Whether this observer can be believed."""
+
+    blind: bool
+    because: str
+
+
+def judge_fleet(
+    verdicts: Mapping[str, Verdict],  # noqa: ARG001 - a rule may come to look at them one by one
+    anchors: AnchorState,
+    streams_lost: int,
+    total: int,
+    rules: Rules,
+) -> FleetVerdict:
+    """Blind: no anchor answers, and at least half of the streams are lost, one being enough of one or two."""
+    if anchors is not AnchorState.UNREACHABLE:
+        return FleetVerdict(blind=False, because=f"Anchors are {anchors}.")
+    if not streams_lost or streams_lost < rules.blind_share * total:
+        return FleetVerdict(blind=False, because=f"Only {streams_lost} of {total} streams are lost.")
+    because = f"{streams_lost} of {total} streams are lost and no anchor answers: the fault is likely on our side."
+    return FleetVerdict(blind=True, because=because)

@@ -1,0 +1,227 @@
+"""The monitor: keeps eyes on its share of the fleet, doubts itself before it doubts a server, and writes down what is.
+
+It only reads machines. What follows from a verdict is decided by its listener.
+"""
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from lazaret.kernel.clock import Clock
+from lazaret.kernel.database import Database
+from lazaret.kernel.logging import get_logger
+from lazaret.kernel.loops import every
+from lazaret.kernel.metrics import READINGS, STREAMS, VERDICTS
+from lazaret.probing import store
+from lazaret.probing.fleet import AnchorState, FleetVerdict, judge_fleet
+from lazaret.probing.reading import Reading
+from lazaret.probing.share import BEAT_S, share_of
+from lazaret.probing.verdict import Expectations, Phase, Verdict, forget_silence
+from lazaret.probing.watcher import Senses, WatchedServer, Watcher
+
+logger = get_logger(__name__)
+
+FLUSH_S = 5.0
+"""What is known of the fleet is written down so often; a verdict that changes is told at once."""
+ANCHORS_FRESH_S = 3.0
+"""A look at the anchors counts so long."""
+START_SPREAD_S = 0.002
+"""Between the starts of two watchers, so that a fleet does not log in all at once."""
+
+
+class VerdictListener(Protocol):
+    """Who acts upon verdicts."""
+
+    async def on_verdict(self, watcher: Watcher, verdict: Verdict) -> None:
+        """The verdict on a server became another one, and the observer is not blind."""
+        ...
+
+    async def on_blind(self, because: str) -> None:
+        """This monitor cannot see (any more), or can again (an empty string)."""
+        ...
+
+
+Expected = tuple[Expectations, tuple[int, ...]]
+"""What should run on a server, and which of its ports should answer from outside."""
+Expecting = Callable[[AsyncSession, list[str]], Awaitable[dict[str, Expected]]]
+"""What is expected of these servers; one that is left out is to run nothing."""
+
+
+class Monitor:
+    """One monitor process. Several share the fleet by the table `monitors`."""
+
+    def __init__(
+        self,
+        db: Database,
+        senses: Senses,
+        listener: VerdictListener,
+        *,
+        anchors: Callable[[], Awaitable[AnchorState]],
+        expecting: Expecting,
+        name: str | None = None,
+    ) -> None:
+        self.name = name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.watchers: dict[str, Watcher] = {}
+        self.blind = ""
+        self._db = db
+        self._senses = senses
+        self._listener = listener
+        self._anchors = anchors
+        self._expecting = expecting
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._told: dict[str, tuple[object, ...]] = {}
+        self._dirty: dict[str, store.HealthRow] = {}
+        self._unwell: set[str] = set()
+        self._anchor_state: tuple[float, AnchorState] = (float("-inf"), AnchorState.UNKNOWN)
+        self._judging = asyncio.Lock()
+        self._started_at = self._clock.now()
+
+    @property
+    def _clock(self) -> Clock:
+        return self._senses.clock
+
+    async def run(self) -> None:
+        """Watch until cancelled; then the share falls to the others at once."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(every(BEAT_S, "monitor.share", self._take_share, self._clock))
+                group.create_task(every(FLUSH_S, "monitor.flush", self._flush, self._clock))
+                group.create_task(every(1.0, "monitor.sight", self._look_around, self._clock))
+        finally:
+            await self._end()
+
+    async def _end(self) -> None:
+        await self._watch_only({})
+        async with asyncio.timeout(BEAT_S):
+            async with self._db.transaction() as session:
+                await store.leave(session, self.name)
+
+    async def _take_share(self) -> None:
+        """Say that we live, and watch what falls to us."""
+        now = self._clock.now()
+        async with self._db.transaction() as session:
+            alive = await store.beat(
+                session,
+                self.name,
+                vantage=self._senses.vantage,
+                servers=len(self.watchers),
+                blind=self.blind,
+                started_at=self._started_at,
+                at=now,
+            )
+            servers = await store.watchable(session)
+            mine = share_of(self.name, alive, servers)
+            expected = await self._expecting(session, sorted(mine))
+        unknown: Expected = (Expectations(), ())
+        await self._watch_only(
+            {handle: WatchedServer(handle, *servers[handle], *expected.get(handle, unknown)) for handle in mine}
+        )
+
+    async def _watch_only(self, wanted: dict[str, WatchedServer]) -> None:
+        gone = [handle for handle in self._tasks if handle not in wanted or self._must_restart(wanted[handle])]
+        ended = [self._tasks.pop(handle) for handle in gone]
+        for task in ended:
+            task.cancel()
+        await asyncio.gather(*ended, return_exceptions=True)
+        for handle in gone:
+            self.watchers.pop(handle, None)
+            self._told.pop(handle, None)
+            self._unwell.discard(handle)
+        for handle, server in wanted.items():
+            if handle in self._tasks:
+                self.watchers[handle].server = server
+                continue
+            watcher = Watcher(server, self._senses, self._observed)
+            self.watchers[handle] = watcher
+            self._tasks[handle] = asyncio.create_task(self._keep_watching(watcher), name=f"watch {handle}")
+            await asyncio.sleep(START_SPREAD_S)
+
+    def _must_restart(self, server: WatchedServer) -> bool:
+        """Whether it has another address or other pinned keys than the ones in use."""
+        known = self.watchers[server.handle].server
+        return (known.endpoint, known.host_keys) != (server.endpoint, server.host_keys)
+
+    async def _keep_watching(self, watcher: Watcher) -> None:
+        await every(1.0, "monitor.watch", watcher.run, self._clock)
+
+    async def _observed(self, watcher: Watcher, verdict: Verdict, reading: Reading | None) -> None:
+        """Every observation comes by here. A verdict that changed is told, unless it is our own blindness."""
+        handle = watcher.server.handle
+        if reading is not None:
+            READINGS.inc()
+        full = reading if reading is not None and reading.full is not None else None
+        key = verdict.key
+        if key == self._told.get(handle):
+            if full is not None:
+                self._dirty[handle] = store.HealthRow(handle, verdict, full)
+            return
+        (self._unwell.discard if verdict.phase is Phase.WELL else self._unwell.add)(handle)
+        if verdict.phase is Phase.LOST and await self._is_blind():
+            return
+        self._told[handle] = key
+        pending = self._dirty.get(handle)
+        self._dirty[handle] = store.HealthRow(handle, verdict, full or (pending.reading if pending else None))
+        VERDICTS.labels(phase=verdict.phase.value).inc()
+        try:
+            await self._listener.on_verdict(watcher, verdict)
+        except Exception:
+            self._told.pop(handle, None)  # told again with the next observation
+            logger.exception("monitor.listener_failed", handle=handle)
+
+    # --- doubting oneself
+
+    async def _is_blind(self) -> bool:
+        """Whether what looks like lost servers may be our own eyes, by a fresh look at the anchors."""
+        async with self._judging:
+            looked_at, state = self._anchor_state
+            if self._clock.monotonic() - looked_at > ANCHORS_FRESH_S:
+                state = await self._anchors()
+                self._anchor_state = (self._clock.monotonic(), state)
+            await self._believe(self._judge_fleet(state))
+        return bool(self.blind)
+
+    def _judge_fleet(self, anchors: AnchorState) -> FleetVerdict:
+        verdicts = {handle: watcher.verdict for handle, watcher in self.watchers.items()}
+        lost = sum(not watcher.streaming for watcher in self.watchers.values())
+        return judge_fleet(verdicts, anchors, lost, len(self.watchers), self._senses.rules)
+
+    async def _believe(self, fleet: FleetVerdict) -> None:
+        now_blind = fleet.because if fleet.blind else ""
+        if bool(now_blind) == bool(self.blind):
+            return
+        self.blind = now_blind
+        logger.warning("monitor.sight", blind=fleet.blind, because=fleet.because)
+        if not now_blind:
+            for watcher in self.watchers.values():
+                watcher.watch = forget_silence(watcher.watch, self._clock.now())
+        await self._listener.on_blind(now_blind)
+
+    async def _look_around(self) -> None:
+        """While streams are lost or we are blind, see whether we can see."""
+        STREAMS.set(sum(watcher.streaming for watcher in self.watchers.values()))
+        if self.blind or self._unwell:
+            await self._is_blind()
+
+    # --- writing down
+
+    async def _flush(self) -> None:
+        if not self._dirty:
+            return
+        rows, self._dirty = self._dirty, {}
+        try:
+            async with self._db.transaction() as session:
+                await store.write_health(
+                    session,
+                    list(rows.values()),
+                    monitor=self.name,
+                    vantage=self._senses.vantage,
+                    at=self._clock.now(),
+                )
+        except BaseException:
+            self._dirty = {**rows, **self._dirty}
+            raise

@@ -1,0 +1,178 @@
+"""Reads and writes of the tables of watching. Writes are batched: one statement for many servers."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from lazaret.probing.model import Monitor, ReadingSample, ServerHealth
+from lazaret.probing.reading import Reading
+from lazaret.probing.share import ALIVE_S
+from lazaret.probing.verdict import Verdict
+from lazaret.servers.access import SshEndpoint
+from lazaret.servers.model import Server
+from lazaret.servers.status import ServerStatus
+
+WATCHED = (ServerStatus.READY, ServerStatus.IN_USE, ServerStatus.ERROR, ServerStatus.MAINTENANCE)
+"""Servers that are set up and not being changed by the wish of somebody."""
+
+_HEALTH = text(
+    """
+    insert into server_health as known (server_handle, vantage, monitor, phase, condition, symptoms, because,
+                                        is_flapping, since, read_at, reading, updated_at)
+    select * from jsonb_to_recordset(cast(:rows as jsonb)) as fresh (
+        server_handle text, vantage text, monitor text, phase text, condition text, symptoms jsonb, because text,
+        is_flapping boolean, since timestamptz, read_at timestamptz, reading jsonb, updated_at timestamptz)
+    on conflict (server_handle, vantage) do update set
+        monitor = excluded.monitor, phase = excluded.phase, condition = excluded.condition,
+        symptoms = excluded.symptoms, because = excluded.because, is_flapping = excluded.is_flapping,
+        since = case when (known.phase, known.condition) is distinct from (excluded.phase, excluded.condition)
+                     then excluded.since else known.since end,
+        read_at = coalesce(excluded.read_at, known.read_at),
+        reading = case when excluded.read_at is null then known.reading else excluded.reading end,
+        updated_at = excluded.updated_at
+    """
+)
+_SAMPLES = text(
+    """
+    insert into readings (server_handle, slot, at, load_1m, memory_available_mb, disk_used_percent, uptime_s)
+    select * from jsonb_to_recordset(cast(:rows as jsonb)) as fresh (
+        server_handle text, slot smallint, at timestamptz, load_1m float8, memory_available_mb bigint,
+        disk_used_percent float8, uptime_s float8)
+    on conflict (server_handle, slot) do update set
+        at = excluded.at, load_1m = excluded.load_1m, memory_available_mb = excluded.memory_available_mb,
+        disk_used_percent = excluded.disk_used_percent, uptime_s = excluded.uptime_s
+    """
+)
+_CHECKED = text(
+    """
+    update servers set last_health_check = fresh.read_at
+    from jsonb_to_recordset(cast(:rows as jsonb)) as fresh (server_handle text, read_at timestamptz)
+    where servers.handle = fresh.server_handle and fresh.read_at is not null
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HealthRow:
+    """What is to be written of one server."""
+
+    handle: str
+    verdict: Verdict
+    reading: Reading | None
+    """The newest full reading, if it is new."""
+
+
+async def write_health(
+    session: AsyncSession, rows: Sequence[HealthRow], *, monitor: str, vantage: str, at: datetime
+) -> None:
+    """Write verdicts and readings of many servers, in three statements."""
+    health = [_health_of(row, monitor, vantage, at) for row in rows]
+    await session.execute(_HEALTH, {"rows": json.dumps(health)})
+    samples = [_sample_of(row.handle, row.reading) for row in rows if row.reading is not None]
+    if samples:
+        await session.execute(_SAMPLES, {"rows": json.dumps(samples)})
+        await session.execute(_CHECKED, {"rows": json.dumps([{**s, "read_at": s["at"]} for s in samples])})
+
+
+def _health_of(row: HealthRow, monitor: str, vantage: str, at: datetime) -> dict[str, Any]:
+    verdict = row.verdict
+    return {
+        "server_handle": row.handle,
+        "vantage": vantage,
+        "monitor": monitor,
+        "phase": verdict.phase.value,
+        "condition": verdict.condition.value if verdict.condition else None,
+        "symptoms": [symptom.as_json() for symptom in verdict.symptoms],
+        "because": verdict.because,
+        "is_flapping": verdict.flapping,
+        "since": at.isoformat(),
+        "read_at": row.reading.at.isoformat() if row.reading else None,
+        "reading": reading_as_json(row.reading) if row.reading else {},
+        "updated_at": at.isoformat(),
+    }
+
+
+def reading_as_json(reading: Reading) -> dict[str, Any]:
+    """Plain JSON, as the API shows it."""
+    return json.loads(json.dumps(asdict(reading), default=_plain))  # type: ignore[no-any-return]
+
+
+def _plain(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _sample_of(handle: str, reading: Reading) -> dict[str, Any]:
+    disks = reading.full.disks.values() if reading.full else ()
+    return {
+        "server_handle": handle,
+        "slot": reading.at.hour * 60 + reading.at.minute,
+        "at": reading.at.isoformat(),
+        "load_1m": reading.load_1m,
+        "memory_available_mb": reading.memory_available_mb,
+        "disk_used_percent": max((disk.used_percent for disk in disks), default=None),
+        "uptime_s": reading.uptime_s,
+    }
+
+
+async def beat(
+    session: AsyncSession, monitor: str, *, vantage: str, servers: int, blind: str, started_at: datetime, at: datetime
+) -> list[str]:
+    """Say that this monitor lives; returns those that do, of this vantage. `blind` is why it cannot see, or empty."""
+    row = insert(Monitor).values(
+        id=monitor,
+        vantage=vantage,
+        started_at=started_at,
+        seen_at=at,
+        servers=servers,
+        is_blind=bool(blind),
+        because=blind,
+    )
+    columns = {name: row.excluded[name] for name in ("seen_at", "servers", "is_blind", "because")}
+    await session.execute(row.on_conflict_do_update(index_elements=["id"], set_=columns))
+    await session.execute(text("delete from monitors where seen_at < :long_ago"), {"long_ago": at - timedelta(days=1)})
+    alive = await session.scalars(
+        select(Monitor.id).where(Monitor.vantage == vantage, Monitor.seen_at > at - timedelta(seconds=ALIVE_S))
+    )
+    return list(alive)
+
+
+async def leave(session: AsyncSession, monitor: str) -> None:
+    """This monitor ends: its share falls to the others at once."""
+    await session.execute(text("delete from monitors where id = :id"), {"id": monitor})
+
+
+async def watchable(session: AsyncSession) -> dict[str, tuple[SshEndpoint, tuple[str, ...]]]:
+    """The servers that are to be watched: where they are, and their pinned host keys."""
+    rows = await session.execute(
+        select(Server.handle, Server.public_ip, Server.ssh_port, Server.ssh_user, Server.host_keys).where(
+            Server.is_managed,
+            Server.provisioned_at.is_not(None),
+            Server.public_ip.is_not(None),
+            Server.status.in_([status.value for status in WATCHED]),
+        )
+    )
+    return {handle: (SshEndpoint(address or "", port, user), tuple(keys)) for handle, address, port, user, keys in rows}
+
+
+async def health_of(session: AsyncSession, handle: str) -> list[ServerHealth]:
+    """The present verdicts on a server, one per vantage."""
+    rows = await session.scalars(
+        select(ServerHealth).where(ServerHealth.server_handle == handle).order_by(ServerHealth.vantage)
+    )
+    return list(rows)
+
+
+async def samples_of(session: AsyncSession, handle: str, *, since: datetime) -> list[ReadingSample]:
+    """The recent series of a server, oldest first."""
+    rows = await session.scalars(
+        select(ReadingSample)
+        .where(ReadingSample.server_handle == handle, ReadingSample.at >= since)
+        .order_by(ReadingSample.at)
+    )
+    return list(rows)

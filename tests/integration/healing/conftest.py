@@ -1,0 +1,158 @@
+"""Lazaret whole, worker and monitor, over simulated hosts with real SSH, in a hurry: heartbeats of a second."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import pytest_asyncio
+from sqlalchemy import Select, select
+
+from lazaret.alerting.model import OutboxMessage
+from lazaret.entrypoints.monitor import run_monitor
+from lazaret.entrypoints.office import Office, open_office
+from lazaret.entrypoints.worker import run_worker
+from lazaret.healing.model import RemedyRun
+from lazaret.incidents.model import Incident, TimelineEntry
+from lazaret.kernel import audit
+from lazaret.kernel.secrets import Redactor
+from lazaret.kernel.settings import load_settings
+from lazaret.lab.instance import Lab
+from lazaret.operations.model import Operation
+from lazaret.probing.model import ServerHealth
+from lazaret.servers.model import Server
+from lazaret.servers.status import ServerStatus
+
+Row = TypeVar("Row")
+OPERATOR = audit.Actor("tester", audit.Channel.CLI)
+HURRY = {
+    "HEARTBEAT_INTERVAL": "1",
+    "HEALTH_CHECK_INTERVAL": "2",
+    "SERVER_SYNC_INTERVAL": "0.5",
+    "LAZARET_REMEDY_PATIENCE": "0.2",
+    "LAZARET_STORM_QUIET": "6",
+    "LAZARET_PROVIDER_CALLS_PER_MINUTE": "6000",
+    "LAZARET_WORKER_DEAD_AFTER": "3",
+}
+
+
+@dataclass
+class Scene:
+    """A lab, an office, and the processes that a test may end and begin again."""
+
+    lab: Lab
+    office: Office
+    tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+
+    def begin(self, *names: str) -> None:
+        """Start `worker` or `monitor`, or several of each by any name that begins so."""
+        for name in names:
+            run = run_worker if name.startswith("worker") else run_monitor
+            self.tasks[name] = asyncio.create_task(run(self.office))
+
+    async def end(self, *names: str) -> None:
+        for name in names or tuple(self.tasks):
+            task = self.tasks.pop(name)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def handles(self) -> list[str]:
+        return [f"vps-{server.server_id}" for server in self.lab.cloud.servers()]
+
+    async def rows(self, statement: Select[tuple[Row]]) -> list[Row]:
+        async with self.office.db.transaction() as session:
+            return list(await session.scalars(statement))
+
+    async def server(self, handle: str) -> Server:
+        return (await self.rows(select(Server).where(Server.handle == handle)))[0]
+
+    async def incidents(self, handle: str | None = None) -> list[Incident]:
+        statement = select(Incident).order_by(Incident.id)
+        return await self.rows(statement if handle is None else statement.where(Incident.server_handle == handle))
+
+    async def operations(self, handle: str) -> list[Operation]:
+        return await self.rows(select(Operation).where(Operation.server_handle == handle).order_by(Operation.id))
+
+    async def remedies(self, handle: str) -> list[str]:
+        rows = await self.rows(select(RemedyRun).where(RemedyRun.server_handle == handle).order_by(RemedyRun.id))
+        return [f"{row.remedy} {row.outcome}" for row in rows]
+
+    async def story(self) -> str:
+        """Everything that was told, for a failing test's message."""
+        lines = []
+        for entry in await self.rows(select(TimelineEntry).order_by(TimelineEntry.id)):
+            lines.append(f"{entry.at:%H:%M:%S.%f} incident {entry.incident_id} {entry.kind}: {entry.message}")
+        for one in await self.rows(select(Operation).order_by(Operation.id)):
+            words = (one.id, one.kind, one.server_handle, one.status, one.step, one.waiting_for, one.hint, one.error)
+            lines.append(f"operation {' '.join(map(str, words))}")
+        for row in await self.rows(select(ServerHealth)):
+            lines.append(f"{row.server_handle} {row.phase} {row.condition} {row.because}")
+        return "\n".join(lines)
+
+    async def messages(self) -> list[str]:
+        return [message.text for message in await self.rows(select(OutboxMessage).order_by(OutboxMessage.id))]
+
+    async def until(self, what: str, condition: Callable[[], object], *, timeout_s: float = 60) -> None:
+        """Wait until an async or plain condition holds."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    found = condition()
+                    if asyncio.iscoroutine(found):
+                        found = await found
+                    if found:
+                        return
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            raise AssertionError(f"not within {timeout_s} s: {what}\n{await self.story()}") from None
+
+    async def until_watched(self) -> None:
+        """All managed servers are ready and seen well by a monitor."""
+
+        async def all_well() -> bool:
+            rows = await self.rows(select(ServerHealth.phase))
+            return len(rows) == len(self.handles()) and set(rows) == {"well"}
+
+        await self.until("all servers are watched and well", all_well, timeout_s=60)
+
+    async def until_status(self, handle: str, *statuses: ServerStatus, timeout_s: float = 60) -> None:
+        async def reached() -> bool:
+            return (await self.server(handle)).status in statuses
+
+        await self.until(f"{handle} is {statuses}", reached, timeout_s=timeout_s)
+
+    async def until_resolved(self, handle: str, *, timeout_s: float = 60) -> Incident:
+        async def over() -> bool:
+            rows = await self.incidents(handle)
+            return bool(rows) and all(row.status == "resolved" for row in rows)
+
+        await self.until(f"the incidents of {handle} are resolved", over, timeout_s=timeout_s)
+        return (await self.incidents(handle))[-1]
+
+
+@asynccontextmanager
+async def scene_of(hosts: int, **settings: str) -> AsyncIterator[Scene]:
+    """`hosts` simulated servers, ready and watched."""
+    directory = Path(tempfile.mkdtemp(prefix="lazaret-healing-"))
+    directory.chmod(0o755)
+    async with Lab(name=f"h{id(directory) % 9999}", hosts=hosts, simulated=True) as lab:
+        environment = lab.environment() | HURRY | {"LAZARET_DATA_DIR": str(directory)} | settings
+        async with open_office(load_settings(environment), redactor=Redactor()) as office:
+            made = Scene(lab, office)
+            made.begin("worker", "monitor")
+            try:
+                await made.until_watched()
+                yield made
+            finally:
+                await made.end()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest_asyncio.fixture
+async def scene() -> AsyncIterator[Scene]:
+    async with scene_of(3) as made:
+        yield made
