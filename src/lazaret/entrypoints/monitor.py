@@ -4,16 +4,16 @@ import asyncio
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from lazaret.adapters.ssh import AsyncSshAccess, SshReadingStreams
 from lazaret.adapters.ssh.access_key import load_or_create_access_key
+from lazaret.deployments.store import has_running
+from lazaret.entrypoints.harbour import expected_on
 from lazaret.entrypoints.office import Office
 from lazaret.healing.responder import Responder
 from lazaret.kernel.loops import restarting
 from lazaret.kernel.settings import Settings
 from lazaret.probing.fleet import AnchorState
-from lazaret.probing.monitor import Expected, Monitor
+from lazaret.probing.monitor import Monitor
 from lazaret.probing.rules import Rules
 from lazaret.probing.watcher import Senses
 from lazaret.servers.access import KeyLogin, PortState, RemoteAccess
@@ -29,14 +29,14 @@ async def run_monitor(office: Office) -> None:
     async def anchors() -> AnchorState:
         return await look_at_anchors(senses.access, anchors_of(office.settings))
 
-    responder = Responder(office.db, office.clock, office.intents, rules, has_services=_has_services)
-    monitor = Monitor(office.db, senses, responder, anchors=anchors, expecting=_expecting)
+    responder = Responder(office.db, office.clock, office.intents, rules, has_services=has_running)
+    monitor = Monitor(office.db, senses, responder, anchors=anchors, expecting=expected_on)
     await restarting("monitor", monitor.run, office.clock)
 
 
 def rules_of(settings: Settings) -> Rules:
     """The thresholds, as configured."""
-    return replace(Rules(), storm_quiet_s=settings.lazaret_storm_quiet)
+    return replace(Rules(), storm_quiet_s=settings.lazaret_storm_quiet, knock_s=settings.lazaret_knock_interval)
 
 
 def senses_of(office: Office) -> Senses:
@@ -77,11 +77,3 @@ async def look_at_anchors(access: RemoteAccess, places: list[tuple[str, int]]) -
     states = await asyncio.gather(*(access.probe_port(host, port, timeout_s=ANCHOR_TIMEOUT_S) for host, port in places))
     answered = any(state is not PortState.SILENT for state in states)
     return AnchorState.REACHABLE if answered else AnchorState.UNREACHABLE
-
-
-async def _has_services(_: AsyncSession, __: str) -> bool:
-    return False
-
-
-async def _expecting(_: AsyncSession, __: list[str]) -> dict[str, Expected]:
-    return {}

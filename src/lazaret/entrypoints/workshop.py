@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
@@ -15,6 +15,10 @@ from lazaret.adapters.ssh import AsyncSshAccess, SshReadingStreams
 from lazaret.adapters.ssh.access_key import load_or_create_access_key
 from lazaret.adapters.time4vps import Time4VPSClient
 from lazaret.alerting.failure import tell_failure
+from lazaret.deployments.playing import DeployParts
+from lazaret.deployments.redeploy import Redeployer
+from lazaret.deployments.workflow import DeployWorkflow
+from lazaret.entrypoints.harbour import expectations_on, public_ports_on
 from lazaret.entrypoints.monitor import rules_of
 from lazaret.entrypoints.office import Office
 from lazaret.healing.budget import Limits as HealingLimits
@@ -58,11 +62,16 @@ async def open_workshop(office: Office) -> AsyncIterator[Workshop]:
         if settings.has_provider:
             provider = await stack.enter_async_context(_provider(office))
             parts = _parts(office, provider)
+            deploying = DeployWorkflow(
+                DeployParts(parts.configuration, parts.access, office.secrets, parts.key.private_key, office.redactor)
+            )
+            parts = replace(parts, redeployer=Redeployer(deploying))
             checkpointer = await _checkpointer(office, stack)
             workflow = ProvisioningWorkflow(parts, checkpointer)
             workflows = {
                 OperationKind.PROVISION: workflow,
                 OperationKind.REBUILD: workflow,
+                OperationKind.DEPLOY: deploying,
                 OperationKind.RECOVER: RecoveryWorkflow(_healing_parts(office, parts), workflow, checkpointer),
             }
             inventory = _inventory(office, provider)
@@ -90,6 +99,8 @@ def _healing_parts(office: Office, parts: Parts) -> HealingParts:
         provisioning=parts,
         streams=SshReadingStreams(KeyLogin(parts.key.private_key), office.clock),
         rules=rules_of(settings),
+        expecting=expectations_on,
+        service_ports=public_ports_on,
         limits=HealingLimits(in_flight=settings.lazaret_recoveries_in_flight, per_day=lowered),
         approval_ttl=timedelta(hours=settings.lazaret_approval_hours),
         look_again_s=min(15.0, max(1.0, settings.lazaret_storm_quiet / 4)),

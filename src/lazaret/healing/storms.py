@@ -13,7 +13,7 @@ from lazaret.alerting.model import Level
 from lazaret.alerting.outbox import notify_admins
 from lazaret.healing.storm import StormState, judge_storm
 from lazaret.incidents.model import Incident, IncidentStatus, IncidentType, TimelineKind
-from lazaret.incidents.store import change_incident, get_incident, open_incident, open_of, tell
+from lazaret.incidents.store import change_incident, get_incident, lock_fleet, open_incident, open_of, tell
 from lazaret.kernel import audit
 from lazaret.probing.model import ServerHealth
 from lazaret.probing.rules import Rules
@@ -39,6 +39,7 @@ async def weigh_storm(
     `silent` are servers that were just seen not to answer.
     """
     server = await get_server(session, handle)
+    await lock_fleet(session)
     unwell, total = await _count(session, server.provider, set(silent) | {handle})
     fleet = await open_of(session, None, IncidentType.MANY_SERVERS_LOST)
     before = StormState.from_json(fleet.details["storm"]) if fleet is not None else None
@@ -61,6 +62,7 @@ async def weigh_storm(
 
 async def note_canary(session: AsyncSession, handle: str, *, helped: bool, at: datetime) -> None:
     """The recovery of a server ended: were it a storm's canary, the storm goes by it."""
+    await lock_fleet(session)
     fleet = await open_of(session, None, IncidentType.MANY_SERVERS_LOST)
     if fleet is None:
         return
@@ -75,6 +77,7 @@ async def note_canary(session: AsyncSession, handle: str, *, helped: bool, at: d
 
 async def end_storm_if_over(session: AsyncSession, rules: Rules, *, at: datetime) -> None:
     """Look at an open storm again: its servers may have come back by themselves."""
+    await lock_fleet(session)
     fleet = await open_of(session, None, IncidentType.MANY_SERVERS_LOST)
     if fleet is None:
         return

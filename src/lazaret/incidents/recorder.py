@@ -21,6 +21,8 @@ async def record_failure(session: AsyncSession, operation: Operation, at: dateti
     if operation.kind == OperationKind.RECOVER:
         await _leave_to_a_person(session, operation, at)
         return
+    if operation.kind == OperationKind.DEPLOY:
+        return  # what should run and does not is the monitor's to see; the deployment itself says what went wrong
     incident, _ = await open_incident(
         session,
         operation.server_handle,

@@ -85,9 +85,14 @@ def subject_of(handle: str | None) -> str:
     return f"server:{handle}" if handle else "fleet"
 
 
+async def lock_fleet(session: AsyncSession) -> None:
+    """One at a time decides about the incidents of the fleet, until the transaction ends."""
+    await session.execute(text("select pg_advisory_xact_lock(hashtext('lazaret.fleet_incidents'))"))
+
+
 async def _lock_subject(session: AsyncSession, handle: str | None, *, at: datetime) -> None:
     if handle is None:
-        await session.execute(text("select pg_advisory_xact_lock(hashtext('lazaret.fleet_incidents'))"))
+        await lock_fleet(session)
     else:
         (await servers.get_server(session, handle, for_update=True)).last_incident = at
 

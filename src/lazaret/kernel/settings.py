@@ -91,11 +91,17 @@ class Settings(BaseModel):
     health_check_interval: float = Field(60, gt=0, description="Seconds between two full health checks of a server.")
     heartbeat_interval: float = Field(10, gt=0, description="Seconds between two readings from a server's stream.")
 
+    lazaret_knock_interval: float = Field(15, gt=0, description="Seconds between two knocks at a server that is lost.")
     lazaret_anchors: tuple[str, ...] = Field(
         (), description="Comma-separated host:port of places outside the fleet; none in reach: the monitor is blind."
     )
     lazaret_vantage: str = Field(
         "main", description="Where this monitor stands; monitors of one vantage share a fleet."
+    )
+
+    # Deployments
+    lazaret_deploy_ports: tuple[int, int] = Field(
+        (20000, 29999), description="First and last port that is given to services, for example 20000-29999."
     )
 
     # Healing
@@ -138,6 +144,16 @@ class Settings(BaseModel):
             if not host or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
                 raise ValueError("anchors are host:port, separated by commas")
         return parts
+
+    @field_validator("lazaret_deploy_ports", mode="before")
+    @classmethod
+    def _split_ports(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        found = re.fullmatch(r"\s*([0-9]{4,5})\s*-\s*([0-9]{4,5})\s*", value)
+        if found is None or not 1024 <= int(found[1]) <= int(found[2]) <= 65535:
+            raise ValueError("write first-last, both between 1024 and 65535")
+        return int(found[1]), int(found[2])
 
     @field_validator("time4vps_managed_server_ids")
     @classmethod

@@ -48,6 +48,14 @@ class HostCgroup:
                     with suppress(OSError):
                         (group / "cgroup.subtree_control").write_text(f"+{controller}", encoding="ascii")
 
+    def freeze(self) -> None:
+        """Stop all that runs in it and below, where it stands."""
+        (self.path / "cgroup.freeze").write_text("1", encoding="ascii")
+
+    def thaw(self) -> None:
+        """Let it run again."""
+        (self.path / "cgroup.freeze").write_text("0", encoding="ascii")
+
     async def end(self) -> None:
         """Kill all that runs in it and below, wait until it is gone, and remove the group. Idempotent."""
         await _end_host(self.path)

@@ -158,6 +158,14 @@ class NspawnHost:
         """End of `cut_link`."""
         await self._network.restore(self._link)
 
+    def freeze(self) -> None:
+        """The machine hangs: nothing on it runs, its kernel still takes connections. Ends with the next power-off."""
+        self._cgroup.freeze()
+
+    def thaw(self) -> None:
+        """End of `freeze`."""
+        self._cgroup.thaw()
+
     async def run_inside(self, *command: str, timeout_s: float = 30) -> str:
         """Output of a command run as root on the running host, without SSH. Raises `CommandFailed`, `Conflict`."""
         init = self._init_pid()

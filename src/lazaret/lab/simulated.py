@@ -119,6 +119,12 @@ class SimulatedHost:
         if not self._is_on:
             raise Conflict(f"Host {self.handle_id} is off.")
 
+    def restart_ssh(self) -> None:
+        """Open connections end, and new ones meet the state as it is now: keys, host key, policy."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener.open()
+
     async def destroy(self) -> None:
         await self._end_boot()
         if self._listener is not None:

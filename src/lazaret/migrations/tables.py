@@ -1,6 +1,7 @@
 """Every table of every room in one place, so that the migrations can be held against the models."""
 
 import lazaret.alerting.model
+import lazaret.deployments.model
 import lazaret.healing.model
 import lazaret.incidents.model
 import lazaret.kernel.audit

@@ -18,7 +18,7 @@ from lazaret.operations.queue import Queue
 from lazaret.servers import store as servers
 from lazaret.servers.guard import require_touchable
 from lazaret.servers.model import Server
-from lazaret.servers.status import Party, ServerStatus, StatusEvent
+from lazaret.servers.status import OPERATIONAL, Party, ServerStatus, StatusEvent
 
 
 class OperationInProgress(Conflict):
@@ -98,6 +98,13 @@ class Intents:
             raise NotProvisionable(
                 f"{handle} is {server.status}.", hint="Only a server that was in order is recovered."
             )
+        return await self._begin(session, server, intent, at=at)
+
+    async def deploy(self, session: AsyncSession, handle: str, intent: Intent, *, at: datetime) -> Operation:
+        """Bring a service to or from a server that is set up. Raises as `provision` does."""
+        server = await self._admit(session, handle, at=at)
+        if server.status not in OPERATIONAL:
+            raise NotProvisionable(f"{handle} is {server.status}.", hint="Services need a server that is in order.")
         return await self._begin(session, server, intent, at=at)
 
     async def enqueue_new(self, session: AsyncSession, server: Server, intent: Intent, *, at: datetime) -> Operation:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request, Response
 
 from lazaret import __version__
-from lazaret.entrypoints.api import events, healing, health, incidents, operations, servers, tokens, users
+from lazaret.entrypoints.api import deployments, events, healing, health, incidents, operations, servers, tokens, users
 from lazaret.entrypoints.api.problems import add_problem_handlers, problem
 from lazaret.entrypoints.office import Office
 
@@ -39,7 +39,7 @@ def create_app(office: Office) -> FastAPI:
     app.state.bell = events.Bell()
     add_problem_handlers(app, office.redactor)
     app.middleware("http")(_refuse_large_bodies)
-    for module in (users, servers, incidents, healing, operations, tokens, events, health):
+    for module in (users, servers, incidents, healing, deployments, operations, tokens, events, health):
         app.include_router(module.router)
     return app
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lazaret import __version__
-from lazaret.entrypoints.cli import healing, operating, processes, reading, tokens
+from lazaret.entrypoints.cli import deployments, healing, operating, processes, reading, tokens
 
 app = typer.Typer(
     help="Keeps a fleet of rented VPS set up, watched and healed.",
@@ -35,6 +35,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 for function in COMMANDS:
     app.command()(function)
 app.add_typer(operating.app, name="operations")
+app.add_typer(deployments.app, name="deployments")
 app.add_typer(healing.incident_app, name="incidents")
 app.add_typer(healing.approvals_app, name="approvals")
 app.add_typer(healing.windows_app, name="windows")

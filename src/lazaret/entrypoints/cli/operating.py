@@ -194,7 +194,7 @@ async def told(here: Office, operation: Operation, *, follow: bool) -> None:
         typer.echo(f"See it work: lazaret operations follow {operation.id}")
 
 
-async def follow_to_end(here: Office, operation_id: int) -> None:
+async def follow_to_end(here: Office, operation_id: int, *, quiet: bool = False) -> None:
     """Print events as they come, and when a person is waited for. Exit code 1 unless the operation succeeds."""
     after, told_wait = 0, False
     while True:
@@ -204,7 +204,7 @@ async def follow_to_end(here: Office, operation_id: int) -> None:
         for row in rows:
             after = row.id
             state = row.data.get("state") or ""
-            if state not in {"started", "running"}:
+            if state not in {"started", "running"} and not quiet:
                 typer.echo(f"{row.at:%H:%M:%S}  {row.step or row.kind:<22} {state:<9} {row.message}")
         if OperationStatus(operation.status) not in LIVE:
             break

@@ -18,7 +18,9 @@ from lazaret.operations.outcome import Done, GiveUp, Retry, Wait
 from lazaret.operations.store import steps_of
 from lazaret.provisioning.context import StepContext
 from lazaret.provisioning.passwords import forget_password
+from lazaret.servers import store as servers
 from lazaret.servers.provider import Capability
+from lazaret.servers.status import Party, ServerStatus, StatusEvent
 
 TRIES = 3
 """Attempts of a workflow of provisioning within one rung."""
@@ -61,8 +63,26 @@ async def _set_up(ctx: HealingContext, state: RecoveryState, remedy: Remedy) -> 
         case Retry() if await _tries(ctx, state["rung"]) < TRIES:
             return outcome
         case Retry(error=error) | GiveUp(error=error):
+            await _mark_failed(ctx, error.message)
             return await _next_rung(ctx, state, f"{error.message} {error.hint}".strip())
     raise AssertionError(f"a workflow returned {outcome!r}")
+
+
+async def _mark_failed(ctx: HealingContext, why: str) -> None:
+    """What was begun and could not be proved is not in order, whatever answers."""
+    async with ctx.run.apply() as (session, operation):
+        server = await servers.get_server(session, ctx.run.handle, for_update=True)
+        if server.status == ServerStatus.PROVISIONING:
+            servers.change_status(
+                session,
+                server,
+                StatusEvent.PROVISIONING_FAILED,
+                Party.WORKER,
+                actor=audit.WORKER,
+                at=ctx.run.clock.now(),
+                reason=ctx.run.redactor.clean(why),
+                operation_id=operation.id,
+            )
 
 
 async def _spend(ctx: HealingContext, rung: int, remedy: Remedy, because: str) -> None:

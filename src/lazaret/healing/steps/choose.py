@@ -5,11 +5,12 @@ from datetime import datetime, timedelta
 from lazaret.healing.context import HealingContext
 from lazaret.healing.evidence import gather_evidence
 from lazaret.healing.gate import held_back
-from lazaret.healing.look import look
+from lazaret.healing.look import Look, look
+from lazaret.healing.model import RemedyOutcome
 from lazaret.healing.remedy import REMEDIES, Remedy
-from lazaret.healing.state import RecoveryState
+from lazaret.healing.state import PlannedStep, RecoveryState
 from lazaret.healing.steps.step import Next, StepResult
-from lazaret.healing.store import remedy_of
+from lazaret.healing.store import remedies_for, remedy_of
 from lazaret.incidents.model import TimelineKind
 from lazaret.incidents.store import timeline_of
 from lazaret.operations.outcome import Wait
@@ -29,14 +30,17 @@ async def choose(ctx: HealingContext, state: RecoveryState) -> StepResult:
         seen = await look(ctx)
         can_log_in = seen.can_log_in
         if seen.is_well:
-            await ctx.tell(TimelineKind.OBSERVATION, f"it came back before anything more was done: {seen.detail}")
-            return Next("restore", "it came back", {"helped_by": state["helped_by"] or "itself"})
+            return await _came_back(ctx, state, seen)
     if rung >= len(state["ladder"]):
         return Next("hand_over", "the ladder is at its end")
     step = state["ladder"][rung]
-    remedy = Remedy(step["remedy"])
-    if remedy is Remedy.HUMAN:
+    if Remedy(step["remedy"]) is Remedy.HUMAN:
         return Next("hand_over", step["because"])
+    return await _climb(ctx, step, can_log_in=can_log_in)
+
+
+async def _climb(ctx: HealingContext, step: PlannedStep, *, can_log_in: bool) -> StepResult:
+    remedy = Remedy(step["remedy"])
     reason = await held_back(ctx, remedy)
     if reason is not None:
         return await _wait(ctx, remedy, reason.because)
@@ -45,11 +49,27 @@ async def choose(ctx: HealingContext, state: RecoveryState) -> StepResult:
     return Next("ask_approval" if step["needs_approval"] else "act", f"{remedy}: {step['because']}")
 
 
+async def _came_back(ctx: HealingContext, state: RecoveryState, seen: Look) -> Next:
+    if await _setup_failed(ctx):
+        return Next("hand_over", "it answers, and what was set up anew could not be proved")
+    await ctx.tell(TimelineKind.OBSERVATION, f"it came back before anything more was done: {seen.detail}")
+    return Next("restore", "it came back", {"helped_by": state["helped_by"] or "itself"})
+
+
 def _is_fresh(ctx: HealingContext, looked_at: str) -> bool:
     """Whether the step before has just looked: then looking again tells nothing new and costs time."""
     if not looked_at:
         return False
     return (ctx.run.clock.now() - datetime.fromisoformat(looked_at)).total_seconds() < FRESH_S
+
+
+async def _setup_failed(ctx: HealingContext) -> bool:
+    """Whether this recovery began to set the server up and could not prove it: then an answer alone proves nothing."""
+    async with ctx.run.db.transaction() as session:
+        runs = [run for run in await remedies_for(session, ctx.incident_id) if run.operation_id == ctx.run.operation_id]
+    set_up = {Remedy.PROVISION_AGAIN, Remedy.REINSTALL}
+    last = [run for run in runs if run.remedy in set_up][-1:]
+    return bool(last) and last[0].outcome == RemedyOutcome.FAILED
 
 
 async def _has_begun(ctx: HealingContext, rung: int) -> bool:

@@ -1,6 +1,7 @@
-"""Lazaret whole, worker and monitor, over simulated hosts with real SSH, in a hurry: heartbeats of a second."""
+"""Lazaret whole, worker and monitor, over hosts of a lab, in a hurry: heartbeats of a second. For tests of recovery."""
 
 import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -9,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-import pytest_asyncio
 from sqlalchemy import Select, select
 
 from lazaret.alerting.model import OutboxMessage
@@ -35,6 +35,7 @@ HURRY = {
     "SERVER_SYNC_INTERVAL": "0.5",
     "LAZARET_REMEDY_PATIENCE": "0.2",
     "LAZARET_STORM_QUIET": "6",
+    "LAZARET_KNOCK_INTERVAL": "2",
     "LAZARET_PROVIDER_CALLS_PER_MINUTE": "6000",
     "LAZARET_WORKER_DEAD_AFTER": "3",
 }
@@ -46,6 +47,7 @@ class Scene:
 
     lab: Lab
     office: Office
+    environment: dict[str, str]
     tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
     def begin(self, *names: str) -> None:
@@ -110,14 +112,14 @@ class Scene:
         except TimeoutError:
             raise AssertionError(f"not within {timeout_s} s: {what}\n{await self.story()}") from None
 
-    async def until_watched(self) -> None:
+    async def until_watched(self, *, timeout_s: float = 60) -> None:
         """All managed servers are ready and seen well by a monitor."""
 
         async def all_well() -> bool:
             rows = await self.rows(select(ServerHealth.phase))
             return len(rows) == len(self.handles()) and set(rows) == {"well"}
 
-        await self.until("all servers are watched and well", all_well, timeout_s=60)
+        await self.until("all servers are watched and well", all_well, timeout_s=timeout_s)
 
     async def until_status(self, handle: str, *statuses: ServerStatus, timeout_s: float = 60) -> None:
         async def reached() -> bool:
@@ -135,24 +137,22 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene_of(hosts: int, **settings: str) -> AsyncIterator[Scene]:
-    """`hosts` simulated servers, ready and watched."""
+async def scene_of(hosts: int, *, simulated: bool = True, **settings: str) -> AsyncIterator[Scene]:
+    """`hosts` servers, ready and watched."""
     directory = Path(tempfile.mkdtemp(prefix="lazaret-healing-"))
     directory.chmod(0o755)
-    async with Lab(name=f"h{id(directory) % 9999}", hosts=hosts, simulated=True) as lab:
-        environment = lab.environment() | HURRY | {"LAZARET_DATA_DIR": str(directory)} | settings
-        async with open_office(load_settings(environment), redactor=Redactor()) as office:
-            made = Scene(lab, office)
-            made.begin("worker", "monitor")
-            try:
-                await made.until_watched()
-                yield made
-            finally:
-                await made.end()
-    shutil.rmtree(directory, ignore_errors=True)
-
-
-@pytest_asyncio.fixture
-async def scene() -> AsyncIterator[Scene]:
-    async with scene_of(3) as made:
-        yield made
+    state_dir = None if simulated else directory / "lab"
+    lab = Lab(name=f"h{os.getpid()}", hosts=hosts, simulated=simulated, state_dir=state_dir)
+    try:
+        async with lab:
+            environment = lab.environment() | HURRY | {"LAZARET_DATA_DIR": str(directory)} | settings
+            async with open_office(load_settings(environment), redactor=Redactor()) as office:
+                made = Scene(lab, office, environment)
+                made.begin("worker", "monitor")
+                try:
+                    await made.until_watched(timeout_s=60 + 60 * hosts)
+                    yield made
+                finally:
+                    await made.end()
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)

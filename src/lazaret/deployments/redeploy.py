@@ -1,0 +1,52 @@
+"""Bringing back what ran on a server, in order, each proved. Fulfils `provisioning.context.ServiceRedeployer`."""
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from lazaret.deployments import store
+from lazaret.deployments.order import start_order
+from lazaret.deployments.workflow import DeployWorkflow
+from lazaret.kernel.errors import LazaretError
+from lazaret.operations.run import OperationRun
+
+
+class ServicesNotBack(LazaretError):
+    """Some services could not be brought back; the others were."""
+
+    code = "services_not_back"
+    retryable = True
+
+
+class Redeployer:
+    """Deploys the newest good version of every service that should run."""
+
+    def __init__(self, workflow: DeployWorkflow) -> None:
+        self._workflow = workflow
+
+    async def redeploy(self, run: OperationRun, handle: str) -> list[str]:
+        """Bring every running service of the server back in order; returns their names. Raises `ServicesNotBack`
+        after all were tried."""
+        async with run.db.transaction() as session:
+            running = await store.specs_running(session, [handle])
+        by_name = {deployment.service_name: deployment for deployment, _ in running}
+        order = start_order({d.service_name: spec.get("depends_on", ()) for d, spec in running})
+        back, failed = [], []
+        for name in order:
+            deployment = by_name[name]
+            assert deployment.version is not None
+            try:
+                detail = await self._workflow.bring_about(run, deployment, deployment.version)
+            except LazaretError as error:
+                failed.append(f"{name}: {error.message}")
+                await run.note(f"{name} did not come back: {error.message}")
+                continue
+            back.append(name)
+            await run.note(detail)
+        if failed:
+            raise ServicesNotBack(
+                f"Not brought back: {'; '.join(failed)}", hint=f"Brought back: {', '.join(back) or '-'}"
+            )
+        return back
+
+    async def has_services(self, session: AsyncSession, handle: str) -> bool:
+        """Whether services should run on the server."""
+        return await store.has_running(session, handle)
