@@ -157,13 +157,13 @@ def _confirmed(watch: ServerWatch, now: datetime, rules: Rules) -> Condition | N
     logins = [look for look in watch.bad if look.means is Means.LOGIN]
     knocks = [look for look in watch.bad if look.means is Means.TCP]
     others = [look for look in watch.bad if look.means is Means.STREAM]
-    if len(logins) < rules.confirm_rounds and len(knocks) < rules.confirm_rounds:
+    if len(logins) < rules.confirm_rounds:
         return None
     if len({look.means for look in (*logins, *knocks, *others)}) < 2:
         return None
     if watch.well_at is None and (now - watch.started_at).total_seconds() < rules.grace_after_start_s:
         return None
-    return _condition(logins or knocks, watch, rules)
+    return _condition(logins, watch, rules)
 
 
 def _condition(looks: list[Sighting], watch: ServerWatch, rules: Rules) -> Condition | None:

@@ -99,6 +99,8 @@ class Watcher:
                     async with asyncio.timeout(stall_s):
                         reading = await anext(readings)
                     await self._read(reading)
+                    if reading.full is not None and not await self._lets_others_in():
+                        return
         except TimeoutError:
             await self.saw(Means.STREAM, Seen.LOST, f"no reading for {stall_s:.1f} s")
         except StopAsyncIteration:
@@ -107,6 +109,19 @@ class Watcher:
             await self.saw(Means.STREAM, seen_by(error), error.message)
         finally:
             self.streaming = False
+
+    async def _lets_others_in(self) -> bool:
+        """An open stream outlives its server's sshd: whether a new one could be opened is asked from outside."""
+        senses, endpoint = self._senses, self.server.endpoint
+        for pause_s in (senses.rules.confirm_gap_s, 0.0):
+            state = await senses.access.probe_port(
+                endpoint.address, endpoint.port, timeout_s=senses.rules.look_timeout_s
+            )
+            if state is PortState.OPEN:
+                return True
+            await senses.clock.sleep(pause_s)
+        await self.saw(Means.TCP, _SEEN_ON_PORT[state], "the stream is open, a new one could not be opened")
+        return False
 
     async def _read(self, reading: Reading) -> None:
         if reading.full is not None:

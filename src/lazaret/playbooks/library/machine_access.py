@@ -148,6 +148,7 @@ def firewall_is_right(ports):
         and set(ports) <= allowed_ports(read("/etc/ufw/user.rules"))
         and all(block in (read(path) or "") for path in RULES.values())
         and all(kernel_filters(tables) for tables in ("iptables", "ip6tables"))
+        and docker_is_filtered()
     )
 
 
@@ -157,6 +158,32 @@ def kernel_filters(tables):
     before = "-A INPUT -j ufw6-before-input" if tables == "ip6tables" else "-A INPUT -j ufw-before-input"
     published = run(tables, "-S", "DOCKER-USER", check=False)
     return "-P INPUT DROP" in incoming and before in incoming and "-A DOCKER-USER -j DROP" in published
+
+
+def docker_is_filtered():
+    """Whether Docker, where it runs, has its rules in the kernel: once flushed, only Docker brings them back."""
+    if run("systemctl", "is-active", "docker", check=False).strip() != "active":
+        return True
+    return "-A FORWARD -j DOCKER-USER" in run("iptables", "-S", "FORWARD", check=False)
+
+
+def forget_loose_chains(tables):
+    """Take away ufw's chains where nothing leads to them, as after a flush.
+
+    ufw ties its chains to the kernel's own only when it makes them: reloaded over loose ones it drops everything.
+    """
+    rules = run(tables, "-S", check=False).splitlines()
+    chains = [line.split()[1] for line in rules if line.startswith("-N ufw")]
+    if not chains or any(line.startswith("-A INPUT") and "before-input" in line for line in rules):
+        return
+    run(tables, "-w", "-P", "INPUT", "ACCEPT")
+    for line in rules:
+        if line.startswith(("-A INPUT", "-A OUTPUT", "-A FORWARD")) and " -j ufw" in line:
+            run(tables, "-w", "-D", *line.split()[1:])
+    for chain in chains:
+        run(tables, "-w", "-F", chain)
+    for chain in chains:
+        run(tables, "-w", "-X", chain)
 
 
 def rollback_script():
@@ -216,10 +243,14 @@ def raise_firewall(ports):
     absent = sorted(set(ports) - allowed_ports(read("/etc/ufw/user.rules")))
     if absent:
         run("ufw", "allow", "proto", "tcp", "to", "any", "port", ",".join(map(str, absent)))
+    for tables in ("iptables", "ip6tables"):
+        forget_loose_chains(tables)
     if is_enabled():
         run("ufw", "reload")
     else:
         run("ufw", "--force", "enable")
+    if not docker_is_filtered():
+        run("systemctl", "restart", "docker")
 
 
 def write_published_rules(ports):
