@@ -81,13 +81,9 @@ async def _database(name: str, settings: Settings) -> Finding:
 
 
 async def _access_key(name: str, settings: Settings) -> Finding:
-    from lazaret.adapters.ssh.access_key import load_or_create_access_key  # noqa: PLC0415
+    from lazaret.adapters.ssh.access_key import access_key_of  # noqa: PLC0415
 
-    key = load_or_create_access_key(
-        settings.lazaret_data_dir,
-        private_key_path=settings.orchestrator_ssh_private_key_path,
-        public_key=settings.orchestrator_ssh_public_key,
-    )
+    key = access_key_of(settings)
     return Finding(name, "ok", key.public_key[:60])
 
 

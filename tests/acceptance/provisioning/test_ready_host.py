@@ -8,12 +8,12 @@ import asyncio
 import pytest
 from pydantic import SecretStr
 
-from lazaret.adapters.ansible import AnsibleRunner
 from lazaret.adapters.ssh import AsyncSshAccess
+from lazaret.entrypoints.checking import check_health
+from lazaret.kernel.errors import Conflict
 from lazaret.lab.instance import wait_for_port
 from lazaret.operations.model import OperationStatus
 from lazaret.servers.access import LoginRefused, PasswordLogin, PortState, SshEndpoint
-from lazaret.servers.configuration import PlaybookResult, TaskEvent
 from lazaret.servers.guard import TouchRefused
 from lazaret.servers.status import ServerStatus
 from tests.acceptance.provisioning.conftest import MISSING, OPERATOR, Scene
@@ -66,24 +66,6 @@ async def assert_as_promised(scene: Scene) -> None:
     assert lines[2:] == ["UTC", "Etc/UTC", server.host, "Status for the jail: sshd", "ran"], said
 
 
-async def converge(scene: Scene, playbook: str) -> PlaybookResult:
-    """Run a playbook by hand, as the worker would."""
-    server = await scene.server()
-
-    async def ignore(_: TaskEvent) -> None:
-        return None
-
-    return await AnsibleRunner().run(
-        playbook,
-        SshEndpoint(server.public_ip or ""),
-        host_keys=server.host_keys,
-        private_key=scene.key,
-        variables={},
-        on_event=ignore,
-        timeout_s=120,
-    )
-
-
 async def test_becomes_ready_by_itself(scene: Scene) -> None:
     operation = await scene.until_ended()
     assert operation.status == OperationStatus.SUCCEEDED, operation.error
@@ -109,15 +91,17 @@ async def test_a_second_run_changes_nothing(scene: Scene) -> None:
 
 
 async def test_health_is_reported_with_reasons(scene: Scene) -> None:
-    healthy = (await converge(scene, "health_check")).report
+    healthy = await check_health(scene.office, scene.handle)
     assert healthy["ok"], healthy["reasons"]
     assert healthy["docker"]["containers"] == {"running": 2}
     assert healthy["firewall"] == {"active": True}
     await scene.on_host("systemctl stop docker.socket docker")
-    sick = await converge(scene, "health_check")
-    assert sick.ok, "an unhealthy server is no failed check"
-    assert sick.report["reasons"] == ["Docker does not answer"]
+    sick = await check_health(scene.office, scene.handle)
+    assert (sick["ok"], sick["reasons"]) == (False, ["Docker does not answer"])
     await scene.on_host("systemctl start docker")
+    assert (await scene.server()).last_health_check is not None
+    with pytest.raises(Conflict, match="not managed"):
+        await check_health(scene.office, scene.ghost)
 
 
 async def test_still_so_after_a_reboot(scene: Scene) -> None:

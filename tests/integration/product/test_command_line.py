@@ -35,6 +35,7 @@ async def test_port_taken(shell: Shell) -> None:
     ("arguments", "code", "says"),
     [
         (["servers", "vps-1"], 2, "There is no server"),
+        (["check", "vps-1"], 2, "There is no server"),
         (["operations", "show", "77"], 2, "There is no operation"),
         (["operations", "show", "seven"], 2, "parse string as an integer"),
         (["operations", "cancel", "77"], 2, "There is no operation"),

@@ -11,9 +11,19 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from lazaret.kernel.errors import Misconfigured
 from lazaret.kernel.secrets import write_private
+from lazaret.kernel.settings import Settings
 from lazaret.provisioning.context import AccessKey
 
 COMMENT = "lazaret"
+
+
+def access_key_of(settings: Settings) -> AccessKey:
+    """The key of this installation. Raises `Misconfigured`."""
+    return load_or_create_access_key(
+        settings.lazaret_data_dir,
+        private_key_path=settings.orchestrator_ssh_private_key_path,
+        public_key=settings.orchestrator_ssh_public_key,
+    )
 
 
 def load_or_create_access_key(data_dir: Path, *, private_key_path: Path | None, public_key: str | None) -> AccessKey:

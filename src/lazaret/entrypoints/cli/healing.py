@@ -1,11 +1,13 @@
 """Commands of healing: why, approvals, freeze and holds, maintenance windows, and what is known of an incident."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from lazaret.entrypoints.checking import check_health
 from lazaret.entrypoints.cli.operating import Follow, Handle, Reason, told
 from lazaret.entrypoints.cli.reading import EVERYTHING, AsJson
 from lazaret.entrypoints.cli.render import age, print_fields, print_json, print_table
@@ -56,6 +58,36 @@ async def why(handle: Handle, as_json: AsJson = False) -> None:
             typer.secho(title, bold=True)
             for line in lines:
                 typer.echo(f"  {line}")
+
+
+@command
+async def check(handle: Handle, as_json: AsJson = False) -> None:
+    """Log in now and check the server's health: SSH, Docker, disks, firewall. Exit code 1 when it is not well."""
+    async with office() as here:
+        report = await check_health(here, handle)
+    if as_json:
+        print_json([{"handle": handle, **report}])
+    else:
+        print_fields({"handle": handle, "healthy": "yes" if report["ok"] else "no", **_in_words(report)})
+    if not report["ok"]:
+        raise typer.Exit(1)
+
+
+def _in_words(report: Mapping[str, Any]) -> dict[str, str]:
+    """A report field by field: parts as `name value`, lists with commas."""
+
+    def words(value: object) -> str:
+        match value:
+            case Mapping():
+                return ", ".join(f"{name} {words(part)}" for name, part in value.items())
+            case list():
+                return ", ".join(map(words, value))
+            case bool():
+                return "yes" if value else "no"
+            case _:
+                return str(value)
+
+    return {name.replace("_", " "): words(value) for name, value in report.items() if name != "ok"}
 
 
 @command

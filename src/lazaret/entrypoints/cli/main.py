@@ -26,6 +26,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     processes.doctor,
     reading.servers,
     healing.why,
+    healing.check,
     operating.provision,
     operating.rebuild,
     healing.freeze,
