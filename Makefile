@@ -57,12 +57,12 @@ contract: setup ## fakes and real parts against the same suites
 	@$(BIN)/pytest -q tests/contract
 
 .PHONY: integration
-integration: setup ## real PostgreSQL, real HTTP, simulated hosts
-	@$(BIN)/pytest -q tests/integration
+integration: setup ## real PostgreSQL, real HTTP, simulated hosts; most of it waits, so several files run at once
+	@$(BIN)/pytest -q -n 4 --dist loadfile tests/integration
 
 .PHONY: acceptance
 acceptance: setup ## real hosts, where this machine can boot them
-	@$(BIN)/pytest -q tests/acceptance
+	@$(BIN)/pytest -q -n 2 --dist loadfile tests/acceptance
 
 .PHONY: test
 test: setup ## every check there is
@@ -77,6 +77,10 @@ test-all: test ## every check, and the long ones
 .PHONY: bench-provision
 bench-provision: setup ## what provisioning costs, against a shell script on the host
 	@$(BIN)/python tests/bench/provision.py
+
+.PHONY: bench-watch
+bench-watch: setup ## what watching costs per server and reading, up to 10,000 servers
+	@$(BIN)/python tests/bench/watch.py
 
 .PHONY: docs
 docs: setup ## regenerate what is generated

@@ -3,9 +3,11 @@
 import asyncio
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +24,7 @@ from lazaret.kernel import audit
 from lazaret.kernel.secrets import Redactor
 from lazaret.kernel.settings import load_settings
 from lazaret.lab.instance import Lab
+from lazaret.lab.simulated_network import full_backlog
 from lazaret.operations.model import Operation
 from lazaret.probing.model import ServerHealth
 from lazaret.servers.model import Server
@@ -100,6 +103,7 @@ class Scene:
 
     async def until(self, what: str, condition: Callable[[], object], *, timeout_s: float = 60) -> None:
         """Wait until an async or plain condition holds."""
+        print(f"{self.office.clock.now():%H:%M:%S} until {what}")  # a test that times out shows where it was
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
@@ -111,6 +115,40 @@ class Scene:
                     await asyncio.sleep(0.1)
         except TimeoutError:
             raise AssertionError(f"not within {timeout_s} s: {what}\n{await self.story()}") from None
+
+    async def holds_for(self, seconds: float, condition: Callable[[], Awaitable[bool]]) -> None:
+        """What is so stays so."""
+        ends_at = time.monotonic() + seconds
+        while time.monotonic() < ends_at:
+            assert await condition(), await self.story()
+            await asyncio.sleep(0.2)
+
+    @staticmethod
+    @contextmanager
+    def silent_at(address: str, port: int) -> Iterator[None]:
+        """Nobody answers there meanwhile, as if the cable of the machine that we run on were cut."""
+        plug = full_backlog(address, port)
+        try:
+            yield
+        finally:
+            for one in plug:
+                one.close()
+
+    async def worker_process(self) -> asyncio.subprocess.Process:
+        """A worker of its own process, on this database; what can be killed."""
+        environment = {
+            "PATH": os.environ["PATH"],
+            **self.environment,
+            "DATABASE_URL": self.office.conninfo,
+            "LAZARET_DATA_DIR": str(self.office.settings.lazaret_data_dir),
+        }
+        return await asyncio.create_subprocess_exec(
+            str(Path(sys.executable).with_name("lazaret")),
+            "worker",
+            env=environment,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
 
     async def until_watched(self, *, timeout_s: float = 60) -> None:
         """All managed servers are ready and seen well by a monitor."""

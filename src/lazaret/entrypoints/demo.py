@@ -12,6 +12,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from lazaret.entrypoints.demo_rescue import rescue
+from lazaret.entrypoints.monitor import run_monitor
 from lazaret.entrypoints.office import Office, open_office
 from lazaret.entrypoints.up import ending_by_signal, listen_on, serve
 from lazaret.entrypoints.worker import run_worker
@@ -33,13 +35,23 @@ from lazaret.users.store import create_token
 LOOK_S = 0.2
 PATIENCE_S = 900.0
 """With --once: after that the demo has failed."""
+BRISK = {
+    "HEARTBEAT_INTERVAL": "2",
+    "HEALTH_CHECK_INTERVAL": "10",
+    "LAZARET_KNOCK_INTERVAL": "5",
+    "LAZARET_REMEDY_PATIENCE": "0.4",
+}
+"""The demo looks and waits less long than an installation does, so that nobody has to sit through the night."""
 OVER = frozenset({ServerStatus.READY, ServerStatus.IN_USE, ServerStatus.ERROR})
 _CONVERGE_SHARE = 0.8
 """How much of the bar the playbook fills; the steps share the rest."""
 
 
 async def run_demo(*, once: bool, hosts: int, simulated: bool) -> bool:
-    """Show `hosts` servers becoming ready. With `once`, end by itself; True when all became ready."""
+    """Show `hosts` servers becoming ready, and one of them coming back after its power failed.
+
+    With `once`, end by itself; True when all of it went well.
+    """
     console = Console(highlight=False)
     missing = missing_for_real_hosts()
     if missing and not simulated:
@@ -47,15 +59,15 @@ async def run_demo(*, once: bool, hosts: int, simulated: bool) -> bool:
         for line in missing:
             console.print(f"  - {line}", style="yellow")
     simulated = simulated or bool(missing)
-    all_ready = False
+    all_went_well = False
     with _data_directory() as directory:
         async with ending_by_signal():
             console.print(f"Starting a cloud with {hosts} {'simulated' if simulated else 'real Debian'} servers.")
             lab = Lab(name="demo", hosts=hosts, simulated=simulated, on_step=lambda step: console.print(f"  {step}"))
             async with lab:
-                all_ready = await _show(lab, directory, console, once=once)
+                all_went_well = await _show(lab, directory, console, once=once)
     console.print("Everything that the demo started is ended and removed.")
-    return all_ready or not once
+    return all_went_well or not once
 
 
 @contextmanager
@@ -70,13 +82,20 @@ async def _show(lab: Lab, directory: Path, console: Console, *, once: bool) -> b
     redactor = Redactor()
     configure_logging(level="error", log_format="console", redactor=redactor)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-    settings = load_settings(lab.environment() | {"LAZARET_DATA_DIR": str(directory), "LAZARET_PORT": "0"})
+    places = {"LAZARET_DATA_DIR": str(directory), "LAZARET_PORT": "0"}
+    settings = load_settings(lab.environment() | BRISK | places)
     async with open_office(settings, redactor=redactor) as office:
         listening = listen_on(settings.lazaret_bind, settings.lazaret_port)
-        running = [asyncio.create_task(serve(office, listening)), asyncio.create_task(run_worker(office))]
+        parts = (serve(office, listening), run_worker(office), run_monitor(office))
+        running = [asyncio.create_task(part) for part in parts]
+        all_ready = is_back = False
         try:
             servers = await _watch(office, console)
-            _summary(servers, office, listening.getsockname()[1], await _token(office), console)
+            all_ready = bool(servers) and all(server.status == ServerStatus.READY for server in servers)
+            _tell(servers, office, console)
+            if all_ready:
+                is_back = await rescue(lab, office, servers[0].handle, console)
+            _how_to_look(listening.getsockname()[1], await _token(office), console)
             if not once:
                 console.print("\nIt keeps running: try the API, or log in. Ctrl-C ends and removes everything.")
                 await asyncio.gather(*running)
@@ -85,7 +104,7 @@ async def _show(lab: Lab, directory: Path, console: Console, *, once: bool) -> b
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
             listening.close()
-    return bool(servers) and all(server.status == ServerStatus.READY for server in servers)
+    return all_ready and is_back
 
 
 @dataclass(slots=True)
@@ -108,7 +127,7 @@ class _Board:
             if event.server_handle in self.bars and what:
                 bar = self.bars[event.server_handle]
                 self.progress.update(bar, what=what, completed=done)
-                if event.kind != "task":
+                if event.kind != "task" and event.message != "started":
                     self._plain(f"{event.server_handle} {what}")
         for server in servers:
             if ServerStatus(server.status) in OVER:
@@ -119,7 +138,7 @@ class _Board:
     def _plain(self, line: str) -> None:
         """Without a terminal there are no bars: lines instead."""
         if not self.console.is_terminal:
-            self.console.print(f"{time.strftime('%H:%M:%S')}  {line}")
+            self.console.print(f"{time.strftime('%H:%M:%S')}  {line}", soft_wrap=True)
 
 
 def _position(event: OperationEvent) -> tuple[str, float | None]:
@@ -167,8 +186,8 @@ async def _token(office: Office) -> str:
     return token.get_secret_value()
 
 
-def _summary(servers: Sequence[Server], office: Office, port: int, token: str, console: Console) -> None:
-    """What came out of it, and how to look at it."""
+def _tell(servers: Sequence[Server], office: Office, console: Console) -> None:
+    """What came out of it."""
     console.print()
     key = office.settings.lazaret_data_dir / "ssh" / "access_key"
     for server in servers:
@@ -179,5 +198,8 @@ def _summary(servers: Sequence[Server], office: Office, port: int, token: str, c
         console.print(f"  {server.handle} is {server.status}{took}. {server.status_reason}", style=style)
         if server.status == ServerStatus.READY and not office.settings.lazaret_lab_simulated:
             console.print(f"      ssh -i {key} -o UserKnownHostsFile=/dev/null root@{server.public_ip}", soft_wrap=True)
+
+
+def _how_to_look(port: int, token: str, console: Console) -> None:
     console.print(f"\n  API    http://127.0.0.1:{port}/docs")
     console.print(f"  token  {token}", soft_wrap=True)

@@ -75,9 +75,3 @@ async def expectations_on(session: AsyncSession, handle: str) -> Expectations:
     """What should run on one server."""
     found = await expected_on(session, [handle])
     return found[handle][0] if handle in found else Expectations()
-
-
-async def public_ports_on(session: AsyncSession, handle: str) -> tuple[int, ...]:
-    """Which ports of one server should answer from outside."""
-    found = await expected_on(session, [handle])
-    return found[handle][1] if handle in found else ()

@@ -5,7 +5,7 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from lazaret.adapters.ssh import AsyncSshAccess, SshReadingStreams
-from lazaret.adapters.ssh.access_key import load_or_create_access_key
+from lazaret.adapters.ssh.access_key import access_key_of
 from lazaret.deployments.store import has_running
 from lazaret.entrypoints.harbour import expected_on
 from lazaret.entrypoints.office import Office
@@ -42,11 +42,7 @@ def rules_of(settings: Settings) -> Rules:
 def senses_of(office: Office) -> Senses:
     """SSH with our key, and the configured rhythm."""
     settings = office.settings
-    key = load_or_create_access_key(
-        settings.lazaret_data_dir,
-        private_key_path=settings.orchestrator_ssh_private_key_path,
-        public_key=settings.orchestrator_ssh_public_key,
-    )
+    key = access_key_of(settings)
     login = KeyLogin(key.private_key)
     return Senses(
         access=AsyncSshAccess(),

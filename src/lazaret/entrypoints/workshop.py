@@ -11,14 +11,15 @@ from psycopg_pool import AsyncConnectionPool
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.adapters.ansible import AnsibleRunner, baseline_version, load_variables
+from lazaret.adapters.doors import Doors
 from lazaret.adapters.ssh import AsyncSshAccess, SshReadingStreams
-from lazaret.adapters.ssh.access_key import load_or_create_access_key
+from lazaret.adapters.ssh.access_key import access_key_of
 from lazaret.adapters.time4vps import Time4VPSClient
 from lazaret.alerting.failure import tell_failure
 from lazaret.deployments.playing import DeployParts
 from lazaret.deployments.redeploy import Redeployer
 from lazaret.deployments.workflow import DeployWorkflow
-from lazaret.entrypoints.harbour import expectations_on, public_ports_on
+from lazaret.entrypoints.harbour import expectations_on
 from lazaret.entrypoints.monitor import rules_of
 from lazaret.entrypoints.office import Office
 from lazaret.healing.budget import Limits as HealingLimits
@@ -100,7 +101,7 @@ def _healing_parts(office: Office, parts: Parts) -> HealingParts:
         streams=SshReadingStreams(KeyLogin(parts.key.private_key), office.clock),
         rules=rules_of(settings),
         expecting=expectations_on,
-        service_ports=public_ports_on,
+        doors=Doors(office.db, parts.access),
         limits=HealingLimits(in_flight=settings.lazaret_recoveries_in_flight, per_day=lowered),
         approval_ttl=timedelta(hours=settings.lazaret_approval_hours),
         look_again_s=min(15.0, max(1.0, settings.lazaret_storm_quiet / 4)),
@@ -133,13 +134,9 @@ def _parts(office: Office, provider: Time4VPSClient) -> Parts:
     return Parts(
         provider=provider,
         access=AsyncSshAccess(),
-        configuration=_configuration(settings, version),
+        configuration=configuration_of(settings),
         secrets=office.secrets,
-        key=load_or_create_access_key(
-            settings.lazaret_data_dir,
-            private_key_path=settings.orchestrator_ssh_private_key_path,
-            public_key=settings.orchestrator_ssh_public_key,
-        ),
+        key=access_key_of(settings),
         managed_ids=settings.time4vps_managed_server_ids,
         limits=Limits(
             converge_s=settings.provisioning_timeout,
@@ -153,10 +150,12 @@ def _parts(office: Office, provider: Time4VPSClient) -> Parts:
     )
 
 
-def _configuration(settings: Settings, version: str) -> ConfigurationRunner:
+def configuration_of(settings: Settings) -> ConfigurationRunner:
+    """Ansible, or for the hosts of a simulated lab what plays it there."""
     if settings.lazaret_lab_simulated:
         from lazaret.lab.simulated_configuration import SimulatedConfigurationRunner  # noqa: PLC0415 - the lab only
 
+        version = baseline_version(load_variables(settings.provisioning_vars_file))
         return SimulatedConfigurationRunner(baseline_version=version)
     return AnsibleRunner()
 

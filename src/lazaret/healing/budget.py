@@ -33,7 +33,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "in_flight", min(self.in_flight, MOST_IN_FLIGHT))
-        lowered = {remedy: min(self.per_day.get(remedy, most), most) for remedy, most in MOST_PER_DAY.items()}
+        lowered = {remedy: max(0, min(self.per_day.get(remedy, most), most)) for remedy, most in MOST_PER_DAY.items()}
         object.__setattr__(self, "per_day", lowered)
 
 

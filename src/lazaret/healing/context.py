@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -19,16 +20,21 @@ Expecting = Callable[[AsyncSession, str], Awaitable[Expectations]]
 """What should run on a server."""
 
 
-ServicePorts = Callable[[AsyncSession, str], Awaitable[tuple[int, ...]]]
-"""Which ports of services on a server should answer from outside."""
+class ServiceDoors(Protocol):
+    """Whether services can be heard from outside."""
+
+    async def answer(self, handle: str, address: str, *, handshake_counts: bool) -> bool:
+        """Whether any service of the server answers; a TCP handshake is an answer only where it is said to count."""
+        ...
 
 
 async def _nothing(_: AsyncSession, __: str) -> Expectations:
     return Expectations()
 
 
-async def _no_ports(_: AsyncSession, __: str) -> tuple[int, ...]:
-    return ()
+class _NoDoors:
+    async def answer(self, _: str, __: str, *, handshake_counts: bool) -> bool:  # noqa: ARG002  # a Protocol names it
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,7 @@ class HealingParts:
     rules: Rules = field(default_factory=Rules)
     limits: Limits = field(default_factory=Limits)
     expecting: Expecting = field(default=_nothing)
-    service_ports: ServicePorts = field(default=_no_ports)
+    doors: ServiceDoors = field(default_factory=_NoDoors)
     approval_ttl: timedelta = timedelta(hours=12)
     """A question that nobody answered for so long is answered with no."""
     look_again_s: float = 15.0

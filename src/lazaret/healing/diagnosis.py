@@ -1,6 +1,6 @@
 """From a condition to its ladder: which remedies, in which order, and which of them ask first. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from lazaret.healing.remedy import REMEDIES, Remedy
@@ -25,6 +25,8 @@ class Facts:
     """The provider's own history shows a reinstall that was not ours: no host can forge that."""
     senses_agree: int = 1
     flapping: bool = False
+    tried: frozenset[Remedy] = frozenset()
+    """What this recovery has already done: nothing is done twice because the trouble changed its face."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,17 @@ _LADDERS: dict[Condition, tuple[Remedy, ...]] = {
 }
 """Gentle first. A person is added to each."""
 
+_NO_ANSWER = frozenset(
+    {
+        Condition.SILENT,
+        Condition.REFUSED,
+        Condition.NO_BANNER,
+        Condition.FILTERED,
+        Condition.UNREACHABLE_MIXED,
+    }
+)
+"""Forms of one trouble, which change into each other while a machine goes down or comes up."""
+
 _WHY: dict[Remedy, str] = {
     _R.RESTART_SERVICE: "A container that should run does not.",
     _R.RESTART_DOCKER: "The machine answers and only Docker does not.",
@@ -82,12 +95,21 @@ def plan_for(condition: Condition, facts: Facts) -> Plan:
     if condition is Condition.MEMORY_EXHAUSTED:
         return _human("What uses the memory is a person's to judge.")
     rungs = tuple(_rungs(condition, facts))
-    because = "" if rungs else "There is no remedy that this provider could carry out."
+    because = "" if rungs else "There is no remedy left that this provider could carry out."
     return Plan((*rungs, _to_a_person()), because)
+
+
+def is_other_trouble(planned_for: Condition, seen: Collection[Condition]) -> bool:
+    """Whether what is seen now is none of what the plan was made for, so that the plan is not to be followed."""
+    if not seen or planned_for in seen:
+        return False
+    return not (planned_for in _NO_ANSWER and _NO_ANSWER.intersection(seen))
 
 
 def _rungs(condition: Condition, facts: Facts) -> Iterable[PlannedRung]:
     for remedy in _LADDERS[condition]:
+        if remedy in facts.tried:
+            continue
         needed = REMEDIES[remedy].needs
         # Setting up again needs a password only where our key does not open the server.
         if needed is not None and needed not in facts.capabilities and remedy is not _R.PROVISION_AGAIN:
@@ -106,7 +128,11 @@ def _reinstall_asks(facts: Facts) -> bool:
 
 
 def _host_key_changed(facts: Facts) -> Plan:
-    may = facts.rebuild_policy is not RebuildPolicy.NEVER and Capability.REINSTALL in facts.capabilities
+    may = (
+        facts.rebuild_policy is not RebuildPolicy.NEVER
+        and Capability.REINSTALL in facts.capabilities
+        and _R.REINSTALL not in facts.tried
+    )
     if not facts.provider_says_reinstalled_by_others or not may:
         return _human("Another machine may be answering: nothing secret is sent there, and nothing is done.")
     because = "The provider's history shows a reinstall that was not ours: the system that we knew is gone."

@@ -29,6 +29,9 @@ _KINDS: dict[Condition, Kind] = {
     Condition.MEMORY_EXHAUSTED: _FULL,
 }
 
+LOST_TYPES = frozenset({_LOST.incident_type, IncidentType.HOST_KEY_CHANGED})
+"""The faces that the loss of a server has: nobody can log in."""
+
 WATCHED_TYPES = frozenset({kind.incident_type for kind in _KINDS.values()} | {_LOST.incident_type})
 """The types that the monitor opens, and that it may resolve when it sees their end."""
 

@@ -32,6 +32,10 @@ class Look:
     def can_log_in(self) -> bool:
         return self.reading is not None
 
+    def is_over(self, condition: Condition) -> bool:
+        """That condition is gone; other trouble that a login shows is another incident's."""
+        return self.can_log_in and condition not in self.conditions
+
 
 UNSEEN: dict[Seen, Condition] = {
     Seen.SILENT: Condition.SILENT,

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pydantic import SecretStr
 
 from lazaret.kernel.clock import Clock
-from lazaret.kernel.errors import Conflict, InvalidInput, NotFound
+from lazaret.kernel.errors import Conflict, InvalidInput, LazaretError, NotFound
 from lazaret.lab.calls import Call
 from lazaret.lab.effects import EFFECTS, Job
 from lazaret.lab.host import LabHost
@@ -259,7 +259,10 @@ class Cloud:
         try:
             task.results = await EFFECTS[task.call](job)
         except Exception as error:  # whatever a host does, the task ends and says so
-            log.exception("task %s of %s failed", task.name, handle_of(server.server_id))
+            if isinstance(error, LazaretError):  # a host that is off takes no command: the provider's everyday life
+                log.info("task %s of %s failed: %s", task.name, handle_of(server.server_id), error)
+            else:
+                log.exception("task %s of %s failed", task.name, handle_of(server.server_id))
             task.results = SecretStr("Error: operation failed")
             note = type(error).__name__
             self.journal.effect(task.call.value, server.server_id, "failed", task_id=task.task_id, note=note)

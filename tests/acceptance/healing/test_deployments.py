@@ -6,18 +6,13 @@ from pydantic import SecretStr
 from lazaret.deployments.model import DeploymentStatus
 from lazaret.deployments.requests import NotAdmitted
 from lazaret.deployments.spec import HttpCheck, TcpCheck
-from lazaret.lab.real_hosts import missing_for_real_hosts
+from lazaret.lab.images import WEB_IMAGE
 from lazaret.operations.model import OperationStatus
 from lazaret.servers.status import ServerStatus
-from tests.acceptance.healing.conftest import Ward, web
+from tests.acceptance.healing.ward import ON_REAL_HOSTS, Ward, web
 
-MISSING = missing_for_real_hosts()
-pytestmark = [
-    pytest.mark.real_host,
-    pytest.mark.skipif(bool(MISSING), reason="; ".join(MISSING)),
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(300),
-]
+SERVERS = 2
+pytestmark = ON_REAL_HOSTS
 
 
 async def test_a_service_answers_from_outside_and_nothing_else_does(ward: Ward) -> None:
@@ -31,7 +26,7 @@ async def test_a_service_answers_from_outside_and_nothing_else_does(ward: Ward) 
     shown = await ward.inside(handle, "docker exec web-web-1 /bin/sh -c 'echo \"$PASSWORD\"'")
     assert shown.strip() == "it's $ecret"
     await ward.inside(
-        handle, "docker run -d --name stray -p 8080:9000 test/web:1 /bin/busybox httpd -f -p 9000 -h /www"
+        handle, f"docker run -d --name stray -p 8080:9000 {WEB_IMAGE} /bin/busybox httpd -f -p 9000 -h /www"
     )
     assert await ward.says(handle, 8080) == "", "what is not declared stays closed"
     await ward.inside(handle, "docker rm -f stray")
@@ -76,7 +71,7 @@ async def test_a_reboot_of_the_host_is_survived(ward: Ward) -> None:
 
 async def test_a_server_that_is_too_small_is_refused_with_every_reason(ward: Ward) -> None:
     with pytest.raises(NotAdmitted) as refused:
-        await ward.deploy(ward.handles[2], "huge", web(memory_mb=1_000_000, disk_mb=90_000_000))
+        await ward.deploy(ward.handles[1], "huge", web(memory_mb=1_000_000, disk_mb=90_000_000))
     assert "of memory are free" in refused.value.message and "of disk are free" in refused.value.message
 
 

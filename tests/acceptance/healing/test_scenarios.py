@@ -1,60 +1,18 @@
 """What can happen to a real server at night, each ending with its service answering from outside. In this order.
 
-Two servers run a service each; a third stays idle, so that two lost ones are not all. Each test leaves all well.
+Each test leaves all well. They share three servers so that none is lost so often that it counts as flapping.
 """
 
-import pytest
-from sqlalchemy import select
-
 from lazaret.healing import requests
-from lazaret.healing.model import Approval, Decision
+from lazaret.healing.model import Decision
 from lazaret.healing.requests import Infirmary
 from lazaret.incidents.model import IncidentStatus
 from lazaret.lab.calls import Call
-from lazaret.lab.real_hosts import missing_for_real_hosts
-from lazaret.operations.model import OperationStatus
-from lazaret.servers.status import ServerStatus
-from tests.acceptance.healing.conftest import MAKE_IMAGE, Ward, web
+from tests.acceptance.healing.ward import ON_REAL_HOSTS, Ward, answer, healed, serving, trouble
 from tests.healing_scene import OPERATOR
 
-MISSING = missing_for_real_hosts()
-pytestmark = [
-    pytest.mark.real_host,
-    pytest.mark.skipif(bool(MISSING), reason="; ".join(MISSING)),
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(300),
-]
-
-
-async def serving(ward: Ward, index: int = 0) -> tuple[str, int]:
-    """A server with its service, deployed by the first test that asks."""
-    handle = ward.handles[index]
-    rows = await ward.services(handle)
-    if rows:
-        return handle, rows[0].port
-    deployment, operation = await ward.deploy(handle, "web", web())
-    assert operation.status == OperationStatus.SUCCEEDED, operation.error
-    return handle, deployment.port
-
-
-async def healed(ward: Ward, handle: str, port: int, *, timeout_s: float = 90) -> list[str]:
-    """Wait until all is well again; returns what was done since the last time, and that the service answers."""
-    await ward.scene.until_resolved(handle, timeout_s=timeout_s)
-    await ward.until_says(handle, port, "hello")
-    assert (await ward.scene.server(handle)).status == ServerStatus.IN_USE
-    await ward.settle()
-    incident = (await ward.scene.incidents(handle))[-1]
-    return await ward.remedies_for(incident.id)
-
-
-async def trouble(ward: Ward, handle: str, *, timeout_s: float = 60) -> None:
-    """Wait until an incident is open."""
-
-    async def is_open() -> bool:
-        rows = await ward.scene.incidents(handle)
-        return bool(rows) and rows[-1].status != IncidentStatus.RESOLVED
-
-    await ward.scene.until(f"an incident of {handle} is open", is_open, timeout_s=timeout_s)
+SERVERS = 3
+pytestmark = ON_REAL_HOSTS
 
 
 async def test_power_lost_and_back_by_a_reboot_call(ward: Ward) -> None:
@@ -95,7 +53,7 @@ async def test_a_disk_full_of_logs(ward: Ward) -> None:
 
 
 async def test_sshd_dead_while_its_service_answers_is_not_rebooted_without_a_word(ward: Ward) -> None:
-    handle, port = await serving(ward)
+    handle, port = await serving(ward, 1)
     await ward.inside(handle, "systemctl stop ssh.socket ssh.service 2>/dev/null; systemctl mask --runtime ssh.service")
     await trouble(ward, handle)
     await answer(ward, handle, "reboot", Decision.APPROVED)
@@ -103,7 +61,7 @@ async def test_sshd_dead_while_its_service_answers_is_not_rebooted_without_a_wor
 
 
 async def test_a_firewall_locks_us_out(ward: Ward) -> None:
-    handle, port = await serving(ward)
+    handle, port = await serving(ward, 2)
     await ward.inside(handle, "iptables -w -I INPUT 1 -p tcp --dport 22 -j DROP")
     await trouble(ward, handle)
     assert await healed(ward, handle, port) == ["flush_firewall helped", "provision_again helped"]
@@ -112,20 +70,21 @@ async def test_a_firewall_locks_us_out(ward: Ward) -> None:
 
 
 async def test_hung(ward: Ward) -> None:
-    handle, port = await serving(ward)
+    handle, port = await serving(ward, 2)
     ward.host(handle).freeze()
     await trouble(ward, handle)
     assert (await healed(ward, handle, port))[-1] == "reboot helped"
 
 
 async def test_a_strangers_host_key(ward: Ward) -> None:
-    handle, port = await serving(ward)
+    handle, port = await serving(ward, 2)
     keep = "mkdir /root/keys && mv /etc/ssh/ssh_host_* /root/keys/ && ssh-keygen -A -q && systemctl restart ssh"
-    await ward.inside(handle, keep)
+    # The stream that is open is still proved by the old key: only who comes anew meets the stranger.
+    await ward.inside(handle, f"{keep}; pkill -x sshd-session")
 
     async def handed_over() -> bool:
         rows = await ward.scene.incidents(handle)
-        return (rows[-1].incident_type, rows[-1].status) == ("host_key_changed", IncidentStatus.FAILED)
+        return [(row.incident_type, row.status) for row in rows[-1:]] == [("host_key_changed", IncidentStatus.FAILED)]
 
     await ward.scene.until("handed over", handed_over)
     assert await ward.remedies_for((await ward.scene.incidents(handle))[-1].id) == []
@@ -134,7 +93,7 @@ async def test_a_strangers_host_key(ward: Ward) -> None:
 
 
 async def test_maintenance_and_freeze_hold(ward: Ward) -> None:
-    handle, port = await serving(ward)
+    handle, port = await serving(ward, 1)
     office = ward.scene.office
     async with office.db.transaction() as session:
         frozen = await requests.hold(session, None, OPERATOR, at=office.clock.now(), reason="a drill")
@@ -160,30 +119,16 @@ async def test_a_wiped_system_is_reinstalled_after_a_yes_and_its_service_is_back
     await answer(ward, handle, "reinstall", Decision.DENIED)
 
     async def handed_over() -> bool:
-        return (await ward.scene.incidents(handle))[-1].status == IncidentStatus.FAILED
+        return [row.status for row in (await ward.scene.incidents(handle))[-1:]] == [IncidentStatus.FAILED]
 
     await ward.scene.until("denied and handed over", handed_over)
-    incident = (await ward.scene.incidents(handle))[-1]
-    assert await ward.remedies_for(incident.id) == []
+    incidents = [row for row in await ward.scene.incidents(handle) if row.status == IncidentStatus.FAILED]
+    done = [remedy for row in incidents for remedy in await ward.remedies_for(row.id)]
+    assert set(done) <= {"flush_firewall no_effect"}, "nothing but what is harmless was tried while it was silent"
+    incident = incidents[-1]
     office = ward.scene.office
     async with office.db.transaction() as session:
         await Infirmary(office.intents).recover(session, incident.id, OPERATOR, at=office.clock.now())
     await answer(ward, handle, "reinstall", Decision.APPROVED)
-    await ward.image_when_docker_is_there(handle, MAKE_IMAGE)
+    await ward.image_when_docker_is_there(handle)
     assert (await healed(ward, handle, port, timeout_s=200))[-1] == "reinstall helped"
-
-
-async def answer(ward: Ward, handle: str, remedy: str, decision: Decision) -> None:
-    """Answer the question about a server as soon as it is asked."""
-    question = select(Approval).where(Approval.server_handle == handle, Approval.decision.is_(None))
-
-    async def asked() -> bool:
-        return bool(await ward.scene.rows(question))
-
-    await ward.scene.until("approval is asked", asked, timeout_s=90)
-    (approval,) = await ward.scene.rows(question)
-    assert approval.remedy == remedy, approval.why
-    office = ward.scene.office
-    async with office.db.transaction() as session:
-        infirmary = Infirmary(office.intents)
-        await infirmary.decide(session, approval.id, decision, OPERATOR, at=office.clock.now())

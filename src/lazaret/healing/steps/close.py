@@ -1,15 +1,21 @@
 """Steps: the end of a recovery. Resolved by proof, or handed over to a person with all that is known."""
 
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from lazaret.alerting.model import Level
 from lazaret.alerting.outbox import notify_admins
 from lazaret.healing.context import HealingContext
 from lazaret.healing.evidence import gather_evidence
+from lazaret.healing.incidents_of import LOST_TYPES
 from lazaret.healing.remedy import Remedy
 from lazaret.healing.state import RecoveryState
 from lazaret.healing.steps.step import StepResult
 from lazaret.healing.store import remedies_for
 from lazaret.healing.storms import note_canary
-from lazaret.incidents.model import IncidentStatus, TimelineKind
+from lazaret.incidents.model import Incident, IncidentStatus, TimelineKind
 from lazaret.incidents.store import change_incident, get_incident, tell
 from lazaret.kernel import audit
 from lazaret.kernel.errors import LazaretError
@@ -81,6 +87,8 @@ async def hand_over(ctx: HealingContext, state: RecoveryState) -> StepResult:
     async with ctx.run.apply() as (session, _):
         tried = [f"{row.remedy} ({row.outcome})" for row in await remedies_for(session, ctx.incident_id)]
         await note_canary(session, ctx.run.handle, helped=False, at=now)
+        if not state["can_log_in"]:
+            await _hand_over_with(session, ctx, now)
     text = (
         f"{ctx.run.handle} is {state['condition']} and needs a person. Tried: {', '.join(tried) or 'nothing'}. "
         f"{_reason(state)}"
@@ -90,6 +98,21 @@ async def hand_over(ctx: HealingContext, state: RecoveryState) -> StepResult:
         f"From a fresh system: lazaret rebuild {ctx.run.handle}"
     )
     return GiveUp(NeedsAPerson(text, hint=hint))
+
+
+async def _hand_over_with(session: AsyncSession, ctx: HealingContext, now: datetime) -> None:
+    """Other faces of the same loss go the same way: a question that was answered is not asked again for each."""
+    siblings = await session.scalars(
+        select(Incident.id).where(
+            Incident.server_handle == ctx.run.handle,
+            Incident.id != ctx.incident_id,
+            Incident.status == IncidentStatus.DETECTED.value,
+            Incident.incident_type.in_([kind.value for kind in LOST_TYPES]),
+        )
+    )
+    for incident_id in list(siblings):
+        sibling = await change_incident(session, incident_id, IncidentStatus.FAILED, audit.WORKER, at=now)
+        tell(session, sibling, TimelineKind.DECISION, f"handed over with incident {ctx.incident_id}", at=now)
 
 
 def _reason(state: RecoveryState) -> str:

@@ -5,6 +5,7 @@ from sqlalchemy import select
 from lazaret.healing.context import HealingContext
 from lazaret.healing.diagnosis import Facts, plan_for
 from lazaret.healing.look import Look, look
+from lazaret.healing.remedy import Remedy
 from lazaret.healing.state import PlannedStep, RecoveryState
 from lazaret.healing.steps.step import Next, StepResult, looked
 from lazaret.incidents.model import TimelineKind
@@ -13,36 +14,34 @@ from lazaret.operations.calls import CLOCK_SLACK
 from lazaret.operations.model import CallState, ProviderCall
 from lazaret.probing.store import health_of
 from lazaret.probing.verdict import Condition
-from lazaret.servers.access import PortState
 from lazaret.servers.model import RebuildPolicy
 from lazaret.servers.provider import Capability
 from lazaret.servers.store import get_server
 
 
-async def diagnose(ctx: HealingContext, _: RecoveryState) -> StepResult:
-    """The plan for what is seen now; what was seen when the incident was opened may have changed."""
+async def diagnose(ctx: HealingContext, state: RecoveryState) -> StepResult:
+    """The plan for what is seen now; what was seen when the incident was opened, or planned for, may have changed."""
     seen = await look(ctx)
     incident = await ctx.incident()
     if seen.is_well:
         await ctx.tell(TimelineKind.OBSERVATION, f"it came back by itself: {seen.detail}")
         return Next("restore", "it came back by itself", {"helped_by": "itself"})
     condition = _condition(seen, incident.cause)
-    facts = await _facts(ctx, condition)
+    facts = await _facts(ctx, condition, frozenset(Remedy(step["remedy"]) for step in state["ladder"][: state["rung"]]))
     plan = plan_for(condition, facts)
-    ladder = [
-        PlannedStep(remedy=r.remedy.value, needs_approval=r.needs_approval, because=r.because) for r in plan.rungs
-    ]
+    done = state["ladder"][: state["rung"]]
+    ahead = [PlannedStep(remedy=r.remedy.value, needs_approval=r.needs_approval, because=r.because) for r in plan.rungs]
     names = ", then ".join(f"{r.remedy}{' (asks first)' if r.needs_approval else ''}" for r in plan.rungs)
     await ctx.tell(
         TimelineKind.DECISION,
         f"diagnosis: {condition} ({seen.detail}). Plan: {names}. {plan.because}",
         condition=condition.value,
-        ladder=[dict(step) for step in ladder],
+        ladder=[dict(step) for step in ahead],
     )
     return Next(
         "choose",
         f"{condition}: {names}",
-        {"condition": condition.value, "ladder": ladder, "rung": 0, **looked(ctx, seen)},
+        {"condition": condition.value, "ladder": [*done, *ahead], "rung": len(done), **looked(ctx, seen)},
     )
 
 
@@ -57,7 +56,7 @@ def _condition(seen: Look, cause: str) -> Condition:
     return min(seen.conditions)
 
 
-async def _facts(ctx: HealingContext, condition: Condition) -> Facts:
+async def _facts(ctx: HealingContext, condition: Condition, tried: frozenset[Remedy]) -> Facts:
     snapshot = await ctx.steps.snapshot()
     provider = ctx.parts.provisioning.provider
     async with ctx.run.db.transaction() as session:
@@ -69,22 +68,16 @@ async def _facts(ctx: HealingContext, condition: Condition) -> Facts:
         capabilities=frozenset(provider.capabilities),
         rebuild_policy=policy,
         has_services=has_services,
-        services_answer=await _services_answer(ctx, snapshot.endpoint.address),
+        services_answer=await ctx.parts.doors.answer(
+            ctx.run.handle, snapshot.endpoint.address, handshake_counts=condition is not Condition.NO_BANNER
+        ),
         provider_says_reinstalled_by_others=(
             condition is Condition.HOST_KEY_CHANGED and await _reinstalled_by_others(ctx)
         ),
         senses_agree=sum(row.condition is not None for row in health) + 1,
         flapping=any(row.is_flapping for row in health),
+        tried=tried,
     )
-
-
-async def _services_answer(ctx: HealingContext, address: str) -> bool:
-    async with ctx.run.db.transaction() as session:
-        ports = await ctx.parts.service_ports(session, ctx.run.handle)
-    for port in ports[:5]:
-        if await ctx.parts.provisioning.access.probe_port(address, port, timeout_s=2) is PortState.OPEN:
-            return True
-    return False
 
 
 async def _reinstalled_by_others(ctx: HealingContext) -> bool:

@@ -1,6 +1,7 @@
 """Steps: prove the effect of a rung with the eyes that opened the incident, and bring back what ran there."""
 
 from lazaret.healing.context import HealingContext
+from lazaret.healing.diagnosis import is_other_trouble
 from lazaret.healing.look import Look, look
 from lazaret.healing.model import RemedyOutcome
 from lazaret.healing.remedy import REMEDIES, Remedy
@@ -15,34 +16,31 @@ LOOK_S = 2.0
 
 
 async def prove(ctx: HealingContext, state: RecoveryState) -> StepResult:
-    """Well: what ran there is brought back. Not well in time: the next rung."""
+    """Well: what ran there is brought back. Not well in time: the next rung, or another plan for other trouble."""
     rung = state["rung"]
     remedy = Remedy(state["ladder"][rung]["remedy"])
-    seen = await _await_effect(ctx, state, remedy)
+    condition = Condition(state["condition"])
+    seen = await _await_effect(ctx, condition, remedy)
     now = ctx.run.clock.now()
-    outcome = RemedyOutcome.HELPED if _is_over(seen, state) else RemedyOutcome.NO_EFFECT
+    outcome = RemedyOutcome.HELPED if seen.is_over(condition) else RemedyOutcome.NO_EFFECT
     async with ctx.run.apply() as (session, operation):
         await end_remedy(session, operation.id, rung, outcome, seen.detail, at=now)
     if outcome is RemedyOutcome.HELPED:
         await ctx.tell(TimelineKind.OBSERVATION, f"{remedy} helped: {seen.detail}")
         return Next("restore", f"{remedy} helped", {"helped_by": remedy.value})
     await ctx.tell(TimelineKind.OBSERVATION, f"{remedy} did not help: {seen.detail}")
-    return Next("choose", f"{remedy} did not help", {"rung": rung + 1, **looked(ctx, seen)})
+    to = "diagnose" if is_other_trouble(condition, seen.conditions) else "choose"
+    return Next(to, f"{remedy} did not help", {"rung": rung + 1, **looked(ctx, seen)})
 
 
-async def _await_effect(ctx: HealingContext, state: RecoveryState, remedy: Remedy) -> Look:
+async def _await_effect(ctx: HealingContext, condition: Condition, remedy: Remedy) -> Look:
     """Look until it is over, or the remedy's time is."""
     deadline = ctx.run.clock.monotonic() + REMEDIES[remedy].deadline_s * ctx.parts.patience
     while True:
         seen = await look(ctx)
-        if _is_over(seen, state) or ctx.run.clock.monotonic() >= deadline:
+        if seen.is_over(condition) or ctx.run.clock.monotonic() >= deadline:
             return seen
         await ctx.run.clock.sleep(LOOK_S)
-
-
-def _is_over(seen: Look, state: RecoveryState) -> bool:
-    """What the incident is about is gone; other trouble that a login shows is another incident's."""
-    return seen.can_log_in and Condition(state["condition"]) not in seen.conditions
 
 
 async def restore(ctx: HealingContext, state: RecoveryState) -> StepResult:

