@@ -1,0 +1,152 @@
+"""What watching costs: one monitor process over many servers with real SSH on loopback and a real PostgreSQL.
+
+For 100, 1,000 and 10,000 servers at the default rhythm (a reading every 10 s, a full one every 60 s): CPU and memory
+per server and reading, time until all streams are open, and the share of one core. Prints a table and writes
+`bench-results/watch.json`. Run by `make bench-watch`; `--servers` takes other numbers.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lazaret import migrations
+from lazaret.kernel.database import Database
+from lazaret.kernel.embedded_postgres import EmbeddedPostgres
+from lazaret.servers.model import Server
+
+HEARTBEAT_S, FULL_EVERY_S, WINDOW_S = 10.0, 60.0, 60.0
+MONITOR = Path(__file__).with_name("watch_monitor.py")
+FARM = Path(__file__).with_name("watch_farm.py")
+BAR_CPU_MS, BAR_KB, BAR_CORE = 0.25, 60.0, 1 / 3
+
+
+@asynccontextmanager
+async def child(script: Path, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A script of the benchmark; it ends when its standard input does."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(script), *arguments, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        yield process
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            await asyncio.wait_for(process.wait(), 20)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+async def line_of(process: asyncio.subprocess.Process) -> dict[str, float]:
+    assert process.stdout is not None
+    line = await process.stdout.readline()
+    assert line, "a part of the benchmark ended"
+    return json.loads(line)  # type: ignore[no-any-return]
+
+
+async def fill(conninfo: str, count: int, port: int, host_key: str) -> None:
+    """`count` servers that are set up, at addresses of 127.0.0.0/8."""
+    now = datetime.now(UTC)
+    async with Database(conninfo) as db, db.transaction() as session:
+        for number in range(count):
+            address = f"127.{1 + number // 62_500}.{number // 250 % 250}.{1 + number % 250}"
+            session.add(
+                Server(
+                    handle=f"vps-{number + 1}",
+                    provider="bench",
+                    provider_id=number + 1,
+                    host=f"host-{number + 1}",
+                    public_ip=address,
+                    ssh_port=port,
+                    is_managed=True,
+                    status="ready",
+                    status_since=now,
+                    provisioned_at=now,
+                    host_keys=[host_key],
+                    created_at=now,
+                    updated_at=now,
+                )
+            )
+
+
+async def measure(count: int) -> dict[str, float]:
+    """One size."""
+    with tempfile.TemporaryDirectory(prefix="lazaret-bench-") as directory:
+        Path(directory).chmod(0o755)
+        postgres = EmbeddedPostgres(Path(directory) / "postgres")
+        conninfo = await asyncio.to_thread(postgres.start)
+        try:
+            await migrations.upgrade(conninfo)
+            async with child(FARM) as farm:
+                place = await line_of(farm)
+                await fill(conninfo, count, int(place["port"]), str(place["host_key"]))
+                async with child(MONITOR, conninfo, directory, str(HEARTBEAT_S), str(FULL_EVERY_S)) as monitor:
+                    return await _watch(monitor, count)
+        finally:
+            await asyncio.to_thread(postgres.wipe)
+
+
+async def _watch(monitor: asyncio.subprocess.Process, count: int) -> dict[str, float]:
+    empty = await line_of(monitor)
+    begun = time.monotonic()
+    while (now := await line_of(monitor))["streams"] < count:
+        assert time.monotonic() - begun < 1200, f"only {now['streams']} of {count} streams after 20 minutes"
+    opened_s = time.monotonic() - begun
+    await asyncio.sleep(15)
+    while (first := await line_of(monitor))["at"] < time.time() - 1.5:
+        pass
+    last = first
+    while last["at"] - first["at"] < WINDOW_S:
+        last = await line_of(monitor)
+    readings = last["readings"] - first["readings"]
+    cpu_s = last["cpu_s"] - first["cpu_s"]
+    window_s = last["at"] - first["at"]
+    return {
+        "servers": count,
+        "streams_open_after_s": opened_s,
+        "readings": readings,
+        "readings_wanted": count * window_s / HEARTBEAT_S,
+        "cpu_ms_per_reading": 1000 * cpu_s / readings,
+        "share_of_a_core": cpu_s / window_s,
+        "kb_per_server": (last["rss_kb"] - empty["rss_kb"]) / count,
+        "rss_mb": last["rss_kb"] / 1024,
+        "lag_p99_ms": last["lag_p99_ms"],
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--servers", type=int, nargs="*", default=[100, 1000, 10_000])
+    counts = parser.parse_args().servers
+    wanted = 2 * max(counts) + 1000
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        print(f"This needs {wanted} open files; the limit is {hard} (ulimit -Hn).", file=sys.stderr)
+        return 2
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    rows = [asyncio.run(measure(count)) for count in counts]
+    print(f"{'servers':>8} {'ms/reading':>11} {'KB/server':>10} {'core':>6} {'lag p99':>9} {'open after':>11}")
+    for row in rows:
+        print(
+            f"{row['servers']:>8.0f} {row['cpu_ms_per_reading']:>11.3f} {row['kb_per_server']:>10.1f} "
+            f"{row['share_of_a_core']:>6.2f} {row['lag_p99_ms']:>6.0f} ms {row['streams_open_after_s']:>9.1f} s"
+        )
+    print(f"bars: {BAR_CPU_MS} ms and {BAR_KB:.0f} KB per server and reading, {BAR_CORE:.2f} of a core at 10,000")
+    path = Path("bench-results/watch.json")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"cores": os.cpu_count(), "rows": rows}, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
