@@ -82,6 +82,10 @@ bench-provision: setup ## what provisioning costs, against a shell script on the
 bench-watch: setup ## what watching costs per server and reading, up to 10,000 servers
 	@$(BIN)/python tests/bench/watch.py
 
+.PHONY: bench-detect
+bench-detect: setup ## how soon a dead server is noticed, and whether a living one is ever called dead
+	@$(BIN)/python tests/bench/detect.py
+
 .PHONY: docs
 docs: setup ## regenerate what is generated
 	@$(BIN)/python -m lazaret.servers.states_doc > docs/states.md

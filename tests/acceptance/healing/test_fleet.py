@@ -94,7 +94,7 @@ async def test_worker_monitor_and_postgresql_killed_in_the_middle(ward: Ward) ->
     async def begun() -> bool:
         return bool(await ward.remedies_for(incident.id))
 
-    await ward.scene.until("a remedy has begun", begun)
+    await ward.scene.until("a remedy has begun, after the rest that the same remedy needs", begun, timeout_s=130)
     os.kill(process.pid, signal.SIGKILL)
     await process.wait()
     await ward.scene.end("monitor")
