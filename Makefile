@@ -80,7 +80,7 @@ bench-provision: setup ## what provisioning costs, against a shell script on the
 
 .PHONY: bench-watch
 bench-watch: setup ## what watching costs per server and reading, up to 10,000 servers
-	@$(BIN)/python tests/bench/watch.py
+	@$(BIN)/python -m tests.bench.watch
 
 .PHONY: bench-detect
 bench-detect: setup ## how soon a dead server is noticed, and whether a living one is ever called dead
@@ -90,4 +90,5 @@ bench-detect: setup ## how soon a dead server is noticed, and whether a living o
 docs: setup ## regenerate what is generated
 	@$(BIN)/python -m lazaret.servers.states_doc > docs/states.md
 	@$(BIN)/python -m lazaret.provisioning.graph_doc > docs/provisioning_graph.md
+	@$(BIN)/python -m lazaret.healing.graph_doc > docs/recovery_graph.md
 	@$(BIN)/python -m lazaret.entrypoints.env_example > .env.example

@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import resource
+import statistics
 import sys
 import tempfile
 import time
@@ -18,12 +19,14 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.bench.watch_peers import HOSTS, Peers
+
 from lazaret import migrations
 from lazaret.kernel.database import Database
 from lazaret.kernel.embedded_postgres import EmbeddedPostgres
 from lazaret.servers.model import Server
 
-HEARTBEAT_S, FULL_EVERY_S, WINDOW_S = 10.0, 60.0, 60.0
+HEARTBEAT_S, FULL_EVERY_S, WINDOW_S, ROUND_S = 10.0, 60.0, 60.0, 30.0
 MONITOR = Path(__file__).with_name("watch_monitor.py")
 FARM = Path(__file__).with_name("watch_farm.py")
 BAR_CPU_MS, BAR_KB, BAR_CORE = 0.25, 60.0, 1 / 3
@@ -59,7 +62,7 @@ async def fill(conninfo: str, count: int, port: int, host_key: str) -> None:
     now = datetime.now(UTC)
     async with Database(conninfo) as db, db.transaction() as session:
         for number in range(count):
-            address = f"127.{1 + number // 62_500}.{number // 250 % 250}.{1 + number % 250}"
+            address = address_of(number)
             session.add(
                 Server(
                     handle=f"vps-{number + 1}",
@@ -79,8 +82,13 @@ async def fill(conninfo: str, count: int, port: int, host_key: str) -> None:
             )
 
 
-async def measure(count: int) -> dict[str, float]:
-    """One size."""
+def address_of(number: int) -> str:
+    """One of 127.0.0.0/8, all of which are this machine."""
+    return f"127.{1 + number // 62_500}.{number // 250 % 250}.{1 + number % 250}"
+
+
+async def measure(count: int, *, rounds: int) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """One size; with `rounds`, then so often in turn against the peers: CPU milliseconds per check by name."""
     with tempfile.TemporaryDirectory(prefix="lazaret-bench-") as directory:
         Path(directory).chmod(0o755)
         postgres = EmbeddedPostgres(Path(directory) / "postgres")
@@ -91,9 +99,43 @@ async def measure(count: int) -> dict[str, float]:
                 place = await line_of(farm)
                 await fill(conninfo, count, int(place["port"]), str(place["host_key"]))
                 async with child(MONITOR, conninfo, directory, str(HEARTBEAT_S), str(FULL_EVERY_S)) as monitor:
-                    return await _watch(monitor, count)
+                    row = await _watch(monitor, count)
+                    key = Path(directory) / "ssh" / "access_key"
+                    return row, await _compare(monitor, rounds, int(place["port"]), key)
         finally:
             await asyncio.to_thread(postgres.wipe)
+
+
+async def _compare(monitor: asyncio.subprocess.Process, rounds: int, port: int, key: Path) -> dict[str, list[float]]:
+    """In turn: a stretch of watching, then the same number of checks by each peer."""
+    if not rounds:
+        return {}
+    peers = Peers(port, key)
+    hosts = [address_of(number) for number in range(HOSTS)]
+    found: dict[str, list[float]] = {"lazaret": []}
+    try:
+        there = peers.there()
+        for _ in range(rounds):
+            row = await _stretch(monitor, ROUND_S)
+            found["lazaret"].append(1000 * row["cpu_s"] / row["readings"])
+            for name, check in there.items():
+                cpu_s = await asyncio.to_thread(check, hosts)
+                found.setdefault(name, []).append(1000 * cpu_s / len(hosts))
+    finally:
+        peers.close()
+    return found
+
+
+async def _stretch(monitor: asyncio.subprocess.Process, seconds: float) -> dict[str, float]:
+    """What the monitor did in so many seconds from now on."""
+    while (first := await line_of(monitor))["at"] < time.time() - 1.5:
+        pass
+    last = first
+    while last["at"] - first["at"] < seconds:
+        last = await line_of(monitor)
+    return {name: last[name] - first[name] for name in ("at", "readings", "cpu_s")} | {
+        name: last[name] for name in ("rss_kb", "lag_p99_ms")
+    }
 
 
 async def _watch(monitor: asyncio.subprocess.Process, count: int) -> dict[str, float]:
@@ -103,14 +145,8 @@ async def _watch(monitor: asyncio.subprocess.Process, count: int) -> dict[str, f
         assert time.monotonic() - begun < 1200, f"only {now['streams']} of {count} streams after 20 minutes"
     opened_s = time.monotonic() - begun
     await asyncio.sleep(15)
-    while (first := await line_of(monitor))["at"] < time.time() - 1.5:
-        pass
-    last = first
-    while last["at"] - first["at"] < WINDOW_S:
-        last = await line_of(monitor)
-    readings = last["readings"] - first["readings"]
-    cpu_s = last["cpu_s"] - first["cpu_s"]
-    window_s = last["at"] - first["at"]
+    done = await _stretch(monitor, WINDOW_S)
+    readings, cpu_s, window_s = done["readings"], done["cpu_s"], done["at"]
     return {
         "servers": count,
         "streams_open_after_s": opened_s,
@@ -118,23 +154,30 @@ async def _watch(monitor: asyncio.subprocess.Process, count: int) -> dict[str, f
         "readings_wanted": count * window_s / HEARTBEAT_S,
         "cpu_ms_per_reading": 1000 * cpu_s / readings,
         "share_of_a_core": cpu_s / window_s,
-        "kb_per_server": (last["rss_kb"] - empty["rss_kb"]) / count,
-        "rss_mb": last["rss_kb"] / 1024,
-        "lag_p99_ms": last["lag_p99_ms"],
+        "kb_per_server": (done["rss_kb"] - empty["rss_kb"]) / count,
+        "rss_mb": done["rss_kb"] / 1024,
+        "lag_p99_ms": done["lag_p99_ms"],
     }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--servers", type=int, nargs="*", default=[100, 1000, 10_000])
-    counts = parser.parse_args().servers
+    parser.add_argument("--rounds", type=int, default=3, help="against the peers, at the second size; 0 for none")
+    given = parser.parse_args()
+    counts = given.servers
     wanted = 2 * max(counts) + 1000
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < wanted:
         print(f"This needs {wanted} open files; the limit is {hard} (ulimit -Hn).", file=sys.stderr)
         return 2
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    rows = [asyncio.run(measure(count)) for count in counts]
+    compared_at = counts[min(1, len(counts) - 1)]
+    rows, compared = [], {}
+    for count in counts:
+        row, against = asyncio.run(measure(count, rounds=given.rounds if count == compared_at else 0))
+        rows.append(row)
+        compared |= against
     print(f"{'servers':>8} {'ms/reading':>11} {'KB/server':>10} {'core':>6} {'lag p99':>9} {'open after':>11}")
     for row in rows:
         print(
@@ -142,9 +185,16 @@ def main() -> int:
             f"{row['share_of_a_core']:>6.2f} {row['lag_p99_ms']:>6.0f} ms {row['streams_open_after_s']:>9.1f} s"
         )
     print(f"bars: {BAR_CPU_MS} ms and {BAR_KB:.0f} KB per server and reading, {BAR_CORE:.2f} of a core at 10,000")
+    medians = {name: statistics.median(values) for name, values in compared.items()}
+    for name, median in medians.items():
+        ratio = f"{median / medians['lazaret']:.0f} times lazaret" if name != "lazaret" else "per reading"
+        print(f"  {name:<30} {median:>8.3f} ms of CPU per check, {ratio}")
     path = Path("bench-results/watch.json")
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"cores": os.cpu_count(), "rows": rows}, indent=2) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps({"cores": os.cpu_count(), "rows": rows, "cpu_ms_per_check": compared}, indent=2) + "\n",
+        encoding="utf-8",
+    )
     return 0
 
 

@@ -11,6 +11,8 @@ import time
 
 import asyncssh
 
+PIPE = asyncio.subprocess.PIPE
+STREAM = "exec /bin/sh -s --"
 BOOT = "b0071d00-0000-4000-8000-000000000000"
 FULL = {
     "machine": "m" * 32,
@@ -24,14 +26,37 @@ FULL = {
 
 
 class _Server(asyncssh.SSHServer):
-    def begin_auth(self, username: str) -> bool:
-        return username != "root"
+    def public_key_auth_supported(self) -> bool:
+        return True
+
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        return username == "root" and key is not None
 
 
-async def _process(process: asyncssh.SSHServerProcess[str]) -> None:
+async def _really(process: asyncssh.SSHServerProcess[bytes]) -> None:
+    """What the peers ask for is run on this machine; whoever is here plays root of all servers."""
+    made = await asyncio.create_subprocess_shell(
+        process.command or "true", stdin=PIPE, stdout=PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    assert made.stdin is not None and made.stdout is not None
+    feeding = asyncio.create_task(_feed(process, made.stdin))
+    process.stdout.write(await made.stdout.read())
+    feeding.cancel()
+    process.exit(await made.wait())
+
+
+async def _feed(process: asyncssh.SSHServerProcess[bytes], to: asyncio.StreamWriter) -> None:
+    """Ansible sends its module this way; others send nothing, not even an end."""
+    while chunk := await process.stdin.read(65_536):
+        to.write(chunk)
+        await to.drain()
+    to.close()
+
+
+async def _process(process: asyncssh.SSHServerProcess[bytes]) -> None:
     words = (process.command or "").split()
-    if len(words) < 6:
-        process.exit(0)
+    if not (process.command or "").startswith(STREAM):
+        await _really(process)
         return
     heartbeat_s, full_every_s = float(words[4]), float(words[5])
     next_full = time.monotonic()
@@ -42,7 +67,7 @@ async def _process(process: asyncssh.SSHServerProcess[str]) -> None:
             if time.monotonic() >= next_full:
                 line["full"] = FULL
                 next_full += full_every_s
-            process.stdout.write(json.dumps(line, separators=(",", ":")) + "\n")
+            process.stdout.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
             await asyncio.sleep(heartbeat_s * random.uniform(0.98, 1.02))
     except (asyncssh.Error, ConnectionError, BrokenPipeError):
         return
@@ -56,6 +81,7 @@ async def main() -> None:
         server_factory=_Server,
         server_host_keys=[key],
         process_factory=_process,
+        encoding=None,
         backlog=4096,
         login_timeout=300,
     )

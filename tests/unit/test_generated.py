@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lazaret.entrypoints.env_example import env_example
+from lazaret.healing.graph_doc import graph_page as recovery_page
 from lazaret.kernel.settings import known_names
 from lazaret.provisioning.graph_doc import graph_page
 from lazaret.servers.states_doc import states_page
@@ -15,7 +16,12 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize(
     ("path", "generate"),
-    [("docs/states.md", states_page), ("docs/provisioning_graph.md", graph_page), (".env.example", env_example)],
+    [
+        ("docs/states.md", states_page),
+        ("docs/provisioning_graph.md", graph_page),
+        ("docs/recovery_graph.md", recovery_page),
+        (".env.example", env_example),
+    ],
 )
 def test_committed_as_generated(path: str, generate) -> None:  # type: ignore[no-untyped-def]
     assert (ROOT / path).read_text(encoding="utf-8") == generate(), "run `make docs`"

@@ -45,7 +45,7 @@ NODES: tuple[Node, ...] = (
     Node(diagnose, 120, ("choose", "restore")),
     Node(choose, 120, ("ask_approval", "act", "diagnose", "hand_over", "restore")),
     Node(ask_approval, 60, ("act", "hand_over", "restore")),
-    Node(act, 900, ("prove", "choose", "close")),
+    Node(act, 900, ("prove", "choose")),
     Node(prove, 900, ("restore", "choose", "diagnose")),
     Node(restore, 900, ("close", "act")),
     Node(close, 60, (END,)),
