@@ -1,6 +1,7 @@
 """Who may call what, and what becomes of hostile input: a clear problem, never a 500."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -16,9 +17,43 @@ BAD_HANDLES = ["%00", "x" * 65, "a%2Fb", "ü", "..%2f..%2fetc", "%ff"]
 BAD_VALUES: list[Any] = [None, True, -1, 2**64, 1e400, "", "\x00", "x" * 20_000, [], {}, {"a": {"b": [1, None]}}, "🚑"]
 
 
+COMPOSE = "services: {a: {image: b}}"
+PRIVILEGED = "services: {a: {image: b, privileged: true}}"
+WINDOW = {"starts_at": "2001-01-01T00:00:00Z", "ends_at": "2099-01-01T00:00:00Z", "reason": "r"}
+DEPLOYMENT: dict[str, Any] = {
+    "project_id": "shop",
+    "service_name": "web",
+    "server_handle": "vps-900001",
+    "port": 20_000,
+    "spec": {"image": "a", "container_port": 80},
+}
+GOOD: dict[tuple[str, str], dict[str, Any]] = {
+    ("POST", "/users/"): {"telegram_id": 1, "username": "a", "is_admin": False},
+    ("PATCH", "/api/servers/{handle}"): {"notes": "n", "rebuild_policy": "ask", "reason": "r"},
+    ("POST", "/api/incidents/"): {
+        "server_handle": "vps-900001",
+        "incident_type": "service_down",
+        "details": {},
+        "affected_services": [],
+    },
+    ("PATCH", "/api/incidents/{incident_id}"): {"status": "resolved", "details": {}},
+    ("POST", "/api/tokens/"): {"name": "n", "role": "viewer"},
+    ("POST", "/api/servers/{handle}/force-rebuild"): {"reinstall": False, "os_template": None, "reason": "r"},
+    ("POST", "/api/servers/{handle}/provision"): {"root_password": "p", "converge": False},
+    ("POST", "/api/approvals/{approval_id}/approve"): {"note": "n"},
+    ("POST", "/api/approvals/{approval_id}/deny"): {"note": "n"},
+    ("POST", "/api/holds/"): {"server_handle": "vps-900001", "reason": "r", "expires_at": None},
+    ("POST", "/api/maintenance-windows/"): WINDOW | {"server_handle": "vps-900001"},
+    ("POST", "/api/deployments/"): DEPLOYMENT,
+}
+"""A body for every route that takes one, each field of which is then made bad in turn."""
+
+
 def needed_role(route: APIRoute, method: str) -> str:
     if route.path.startswith(ADMIN):
         return "admin"
+    if route.path.endswith("/evidence"):  # logs of servers may tell much
+        return "operator"
     return "viewer" if method in VIEWER else "operator"
 
 
@@ -88,20 +123,10 @@ async def test_hostile_paths_and_queries(api: Api) -> None:
 
 
 async def test_hostile_bodies_are_never_a_500(api: Api) -> None:
-    good: dict[tuple[str, str], dict[str, Any]] = {
-        ("POST", "/users/"): {"telegram_id": 1, "username": "a", "is_admin": False},
-        ("PATCH", "/api/servers/vps-900001"): {"notes": "n", "rebuild_policy": "ask", "reason": "r"},
-        ("POST", "/api/incidents/"): {
-            "server_handle": "vps-900001",
-            "incident_type": "service_down",
-            "details": {},
-            "affected_services": [],
-        },
-        ("POST", "/api/tokens/"): {"name": "n", "role": "viewer"},
-        ("POST", "/api/servers/vps-900009/provision"): {"root_password": "p", "converge": False},
-    }
     statuses = set()
-    for (method, path), body in good.items():
+    for (method, template), body in GOOD.items():
+        path = template.replace("{handle}", "vps-900001")
+        path = re.sub(r"\{\w+\}", "77", path)
         for field in (*body, "unknown_field"):
             for value in BAD_VALUES:
                 raw = json.dumps(body | {field: value})
@@ -114,6 +139,62 @@ async def test_hostile_bodies_are_never_a_500(api: Api) -> None:
             answer = await api["admin"].request(method, path, content=raw, headers={"Content-Type": "application/json"})
             assert answer.status_code < 500, (path, raw, answer.text)
     assert 422 in statuses
+
+
+async def test_no_route_with_a_body_is_forgotten(api: Api) -> None:
+    document = (await api[""].get("/openapi.json")).json()
+    with_body = {
+        (method.upper(), path)
+        for path, methods in document["paths"].items()
+        for method, described in methods.items()
+        if "requestBody" in described
+    }
+    assert with_body == set(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "says"),
+    [
+        ("GET", "/api/servers/vps-1/why", None, 404, "There is no server"),
+        ("GET", "/api/servers/vps-1/health", None, 404, "There is no server"),
+        ("GET", "/api/servers/vps-900001/health?hours=1e9", None, 422, "hours"),
+        ("GET", "/api/servers/vps-1/services", None, 404, "There is no server"),
+        ("GET", "/api/incidents/77/timeline", None, 404, "There is no incident"),
+        ("GET", "/api/incidents/77/evidence", None, 404, "There is no incident"),
+        ("POST", "/api/incidents/77/recover", None, 404, "There is no incident"),
+        ("POST", "/api/approvals/77/approve", None, 404, "There is no approval"),
+        ("POST", "/api/approvals/77/deny", {"note": "x" * 20_000}, 422, "note"),
+        ("POST", "/api/holds/", {"server_handle": "vps-1", "reason": "r"}, 404, "There is no server"),
+        ("POST", "/api/holds/", {"reason": "r", "expires_at": "2001-01-01T00:00:00Z"}, 422, "past"),
+        ("POST", "/api/holds/", {"reason": "r", "expires_at": "tomorrow"}, 422, "expires_at"),
+        ("DELETE", "/api/holds/77", None, 404, "There is no hold"),
+        ("POST", "/api/maintenance-windows/", WINDOW | {"ends_at": "2001-01-01T00:00:00Z"}, 422, "end"),
+        ("POST", "/api/maintenance-windows/", WINDOW | {"server_handle": "vps-1"}, 404, "There is no server"),
+        ("DELETE", "/api/maintenance-windows/77", None, 404, "There is no"),
+        ("GET", "/api/deployments/77", None, 404, "There is no deployment"),
+        ("POST", "/api/deployments/77/stop", None, 404, "There is no deployment"),
+        ("POST", "/api/deployments/77/explode", None, 422, "action"),
+        ("POST", "/api/deployments/77/logs", None, 404, "There is no deployment"),
+        ("POST", "/api/deployments/77/logs?lines=0", None, 422, "lines"),
+        ("DELETE", "/api/deployments/77", None, 404, "There is no deployment"),
+        ("POST", "/api/deployments/", DEPLOYMENT | {"server_handle": "vps-1"}, 404, "There is no server"),
+        ("POST", "/api/deployments/", DEPLOYMENT | {"server_handle": "vps-900009"}, 409, "not managed"),
+        ("POST", "/api/deployments/", DEPLOYMENT | {"server_handle": "vps-900001"}, 409, "vps-900001"),
+        ("POST", "/api/deployments/", {**DEPLOYMENT, "server_handle": None}, 409, "No server"),
+        ("POST", "/api/deployments/", DEPLOYMENT | {"spec": {"image": "a", "compose": COMPOSE}}, 422, "either image"),
+        ("POST", "/api/deployments/", DEPLOYMENT | {"spec": {"compose": "a: ["}}, 422, "is no YAML"),
+        ("POST", "/api/deployments/", DEPLOYMENT | {"spec": {"compose": PRIVILEGED}}, 422, "the host itself"),
+        ("POST", "/api/deployments/", DEPLOYMENT | {"port": 22}, 422, "port"),
+        ("POST", "/api/deployments/", DEPLOYMENT | {"service_name": "../etc"}, 422, "service_name"),
+    ],
+)
+async def test_what_is_wrong_is_told(
+    api: Api, method: str, path: str, body: dict[str, Any] | None, status: int, says: str
+) -> None:
+    answer = await api["admin"].request(method, path, json=body)
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert says in answer.text, answer.text
 
 
 async def test_too_large_and_without_length(api: Api) -> None:

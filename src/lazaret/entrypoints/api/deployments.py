@@ -113,6 +113,21 @@ async def get_deployment(deployment_id: Id, _: Viewer, office: OfficeDep) -> Dep
     return answer.model_copy(update={"releases": [ReleaseAnswer.model_validate(row) for row in releases]})
 
 
+@router.post("/deployments/{deployment_id}/logs", status_code=status.HTTP_202_ACCEPTED)
+async def read_logs(
+    deployment_id: Id,
+    caller: Operator,
+    office: OfficeDep,
+    lines: Annotated[int, Query(ge=1, le=2000, description="From the end.")] = 200,
+) -> OperationAnswer:
+    """Ask for the newest lines; they are in the result of the operation, for only a worker reaches the servers."""
+    async with office.db.transaction() as session:
+        operation = await harbour_of(office).act(
+            session, deployment_id, "logs", actor_of(caller), at=office.clock.now(), lines=lines
+        )
+        return OperationAnswer.model_validate(operation)
+
+
 @router.post("/deployments/{deployment_id}/{action}", status_code=status.HTTP_202_ACCEPTED)
 async def act(
     deployment_id: Id, action: Literal["start", "stop", "redeploy"], caller: Operator, office: OfficeDep
@@ -131,21 +146,6 @@ async def remove(deployment_id: Id, caller: Operator, office: OfficeDep) -> Oper
     async with office.db.transaction() as session:
         operation = await harbour_of(office).act(
             session, deployment_id, "remove", actor_of(caller), at=office.clock.now()
-        )
-        return OperationAnswer.model_validate(operation)
-
-
-@router.post("/deployments/{deployment_id}/logs", status_code=status.HTTP_202_ACCEPTED)
-async def read_logs(
-    deployment_id: Id,
-    caller: Operator,
-    office: OfficeDep,
-    lines: Annotated[int, Query(ge=1, le=2000, description="From the end.")] = 200,
-) -> OperationAnswer:
-    """Ask for the newest lines; they are in the result of the operation, for only a worker reaches the servers."""
-    async with office.db.transaction() as session:
-        operation = await harbour_of(office).act(
-            session, deployment_id, "logs", actor_of(caller), at=office.clock.now(), lines=lines
         )
         return OperationAnswer.model_validate(operation)
 

@@ -54,7 +54,10 @@ def add_problem_handlers(app: FastAPI, redactor: Redactor) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        errors = [{"where": [str(part) for part in one["loc"]], "message": one["msg"]} for one in error.errors()]
+        errors = [
+            {"where": [str(part) for part in one["loc"]], "message": one["msg"].removeprefix("Value error, ")}
+            for one in error.errors()
+        ]
         detail = "; ".join(f"{'.'.join(one['where'])}: {one['message']}" for one in errors[:5])
         return problem(
             HTTPStatus.UNPROCESSABLE_ENTITY,
