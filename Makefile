@@ -72,6 +72,10 @@ test: setup ## every check there is
 test-all: test ## every check, and the long ones
 	@$(BIN)/pytest -q -m slow tests
 
+.PHONY: nightly
+nightly: setup ## the properties, the safety rules' among them, over at least 5,000 made-up histories each
+	@HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -q -n 2 -m properties --timeout 1800 tests/unit
+
 # --- measure and generate
 
 .PHONY: bench-provision

@@ -166,7 +166,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="against the peers, at the second size; 0 for none")
     given = parser.parse_args()
     counts = given.servers
-    wanted = 2 * max(counts) + 1000
+    wanted = max(counts) + 2000  # in each process: one end of every connection
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < wanted:
         print(f"This needs {wanted} open files; the limit is {hard} (ulimit -Hn).", file=sys.stderr)

@@ -112,6 +112,34 @@ def test_a_ladder_ends_with_a_person_and_asks_for_nothing_that_cannot_be_done(
     assert len({rung.remedy for rung in rungs}) == len(rungs)
 
 
+OUTCOMES = st.sampled_from(["", "", "helped", "failed"])
+
+
+@given(st.integers(1, 12), st.lists(st.tuples(st.integers(0, 12), st.floats(0, 200), OUTCOMES), max_size=40))
+def test_in_a_storm_one_goes_alone_after_quiet_and_the_others_only_when_it_came_back(
+    total: int, history: list[tuple[int, float, str]]
+) -> None:
+    state: StormState | None = None
+    now, last_bad = 0.0, 0.0
+    worst = 0
+    for unwell, pause, outcome in history:
+        now += pause
+        before = state
+        state = judge_storm(min(unwell, total), total, before, at(now), RULES)
+        begins = before is None or not (before.active or before.released)
+        if begins or min(unwell, total) > worst:
+            last_bad, worst = now, min(unwell, total)
+        if not state.active:
+            continue
+        if state.canary_allowed:
+            assert now - last_bad >= RULES.storm_quiet_s - 0.001, state.because
+            if outcome:
+                state = state.with_canary("vps-1").after_canary(helped=outcome == "helped", at=at(now))
+                assert state.active is (outcome == "failed")
+                assert not state.canary_allowed
+                last_bad = now
+
+
 @given(FACTS)
 def test_a_changed_host_key_is_never_answered_on_the_host(facts: Facts) -> None:
     remedies = {rung.remedy for rung in plan_for(Condition.HOST_KEY_CHANGED, facts).rungs}

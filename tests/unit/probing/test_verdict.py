@@ -3,9 +3,11 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import event, given
 from hypothesis import strategies as st
 
+from lazaret.healing.diagnosis import Facts, plan_for
+from lazaret.healing.remedy import Remedy
 from lazaret.probing.reading import DiskUse, DockerState, FullReading, Reading
 from lazaret.probing.rules import Rules
 from lazaret.probing.sighting import Means, Seen, Sighting
@@ -20,6 +22,8 @@ from lazaret.probing.verdict import (
     new_watch,
     observe,
 )
+from lazaret.servers.model import RebuildPolicy
+from lazaret.servers.provider import Capability
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 RULES = Rules()
@@ -191,7 +195,26 @@ READINGS = st.builds(
     used=st.floats(0, 100, allow_nan=False),
     docker=st.booleans(),
 )
-HISTORIES = st.lists(LOOKS | READINGS, max_size=80).map(lambda history: sorted(history, key=lambda one: one.at))
+
+
+def rounds(start: float, count: int, seen: Seen) -> list[Sighting | Reading]:
+    """What the watcher does about a suspicion; single looks at random would hardly ever confirm anything."""
+    looks: list[Sighting | Reading] = []
+    for number in range(count):
+        looks += [look(start + 3 * number, Means.TCP, seen), look(start + 3 * number + 1, Means.LOGIN, seen)]
+    return looks
+
+
+def in_order(blocks: list[list[Sighting | Reading]]) -> list[Sighting | Reading]:
+    return sorted((one for block in blocks for one in block), key=lambda one: one.at)
+
+
+BLOCKS = (
+    LOOKS.map(lambda one: [one])
+    | READINGS.map(lambda one: [one])
+    | st.builds(rounds, st.floats(0, 4900, allow_nan=False), st.integers(1, 6), st.sampled_from(list(Seen)))
+)
+HISTORIES = st.lists(BLOCKS, max_size=40).map(in_order)
 
 
 @given(HISTORIES)
@@ -229,3 +252,17 @@ def test_after_blindness_nobody_is_newly_lost_before_the_grace_is_over(history: 
     watch = forget_silence(fold(*history), at(5000))
     if watch.lost is None:
         assert fold(*lost_looks(5000), watch=watch).lost is None
+
+
+@given(HISTORIES, st.sampled_from(list(RebuildPolicy)))
+def test_no_history_of_looks_leads_to_a_reinstall_by_itself(
+    history: list[Sighting | Reading], policy: RebuildPolicy
+) -> None:
+    watch = fold(*history)
+    verdict = judge(watch, at(5000), RULES, WEB)
+    facts = Facts(frozenset(Capability), policy, flapping=verdict.flapping)
+    for condition in filter(None, (verdict.condition, *(symptom.condition for symptom in verdict.symptoms))):
+        rungs = plan_for(condition, facts).rungs
+        event(f"{condition}: {len(rungs)} rungs")
+        assert all(rung.needs_approval for rung in rungs if rung.remedy is Remedy.REINSTALL)
+        assert rungs[-1].remedy is Remedy.HUMAN

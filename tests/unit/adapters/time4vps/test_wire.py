@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lazaret.adapters.time4vps import wire
@@ -145,7 +145,6 @@ READERS: list[Callable[[object], object]] = [
 
 
 @pytest.mark.parametrize("read", READERS)
-@settings(max_examples=40)
 @given(data=st.data())
 def test_no_answer_makes_them_raise_anything_else(read, data):
     shape = data.draw(st.sampled_from([ROW, DETAILS, TASK, {"os": "", "title": ""}]))
