@@ -5,17 +5,15 @@ Exit codes: 0 done, 1 failed, 2 wrong use. What a program wants goes to standard
 
 import asyncio
 import json
-import os
-import sys
-from collections.abc import Callable, Iterable, Mapping
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec
+from typing import Annotated, Any
 
 import typer
 
-from lazaret.kernel.errors import Category, Conflict, InvalidInput, LazaretError, Unavailable
+from lazaret.kernel.errors import InvalidInput, Unavailable
 from lazaret.lab.account import new_account
+from lazaret.lab.cli_faults import faults_app
+from lazaret.lab.cli_options import AsJson, Handle, Name, Root, clear_errors, client_of, print_servers, progress
 from lazaret.lab.client import LabClient
 from lazaret.lab.daemon import LabDirectory, LabFile, run_daemon, serve, start, stop
 from lazaret.lab.environment import as_shell, lab_environment
@@ -24,40 +22,12 @@ from lazaret.lab.real_hosts import missing_for_real_hosts
 from lazaret.lab.servers import server_id_of
 from lazaret.lab.simulated_rack import DEFAULT_SSH_PORT
 
-P = ParamSpec("P")
-_WRONG_USE = frozenset({Category.INVALID, Category.NOT_FOUND})
-
 lab_app = typer.Typer(help="A local cloud to try Lazaret on.", no_args_is_help=True, pretty_exceptions_enable=False)
-
-
-def _default_root() -> Path:
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "lazaret-lab"
-
-
-Name = Annotated[str, typer.Option("--name", help="Which lab; several can run at once.")]
-Root = Annotated[Path, typer.Option("--state-dir", help="Where labs keep their files.", default_factory=_default_root)]
-AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
-Handle = Annotated[str, typer.Argument(help="vps-<id>")]
-
-
-def _clear_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """Errors as one sentence and an exit code, never a traceback."""
-
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except LazaretError as error:
-            _progress(f"Error: {error}")
-            raise typer.Exit(2 if error.category in _WRONG_USE else 1) from None
-        except KeyboardInterrupt:
-            raise typer.Exit(1) from None
-
-    return run
+lab_app.add_typer(faults_app)
 
 
 @lab_app.command()
-@_clear_errors
+@clear_errors
 def up(  # noqa: PLR0917 - typer's options
     root: Root,
     hosts: Annotated[int, typer.Option(min=0, max=20_000, help="Number of servers to begin with.")] = 2,
@@ -80,11 +50,11 @@ def up(  # noqa: PLR0917 - typer's options
     with directory.locked():
         lab = directory.running()
         if lab is not None:
-            _progress(f"Lab {name!r} runs already.")
+            progress(f"Lab {name!r} runs already.")
         else:
             lab = directory.read()
             if lab is not None:
-                _progress(f"Taking up lab {name!r} again: its process died.")
+                progress(f"Taking up lab {name!r} again: its process died.")
             else:
                 account = new_account()
                 lab = LabFile(
@@ -98,7 +68,7 @@ def up(  # noqa: PLR0917 - typer's options
                     password=account.password,
                 )
             if not foreground:
-                lab = start(directory, lab, on_step=lambda step: _progress(f"  {step}"))
+                lab = start(directory, lab, on_step=lambda step: progress(f"  {step}"))
     if foreground and directory.running() is None:
         _serve_here(directory, lab)
     else:
@@ -106,24 +76,24 @@ def up(  # noqa: PLR0917 - typer's options
 
 
 @lab_app.command()
-@_clear_errors
+@clear_errors
 def down(root: Root, name: Name = "lab") -> None:
     """End a lab: every process, host and file of it."""
     directory = LabDirectory(root, name)
     with directory.locked():
         existed = stop(directory)
-    _progress(f"Lab {name!r} is gone." if existed else f"There is no lab {name!r}.")
+    progress(f"Lab {name!r} is gone." if existed else f"There is no lab {name!r}.")
 
 
 @lab_app.command("list")
-@_clear_errors
+@clear_errors
 def list_servers(root: Root, name: Name = "lab", as_json: AsJson = False) -> None:
     """The lab's servers."""
-    _print_servers(_client(root, name).servers(), as_json=as_json)
+    print_servers(client_of(root, name).servers(), as_json=as_json)
 
 
 @lab_app.command()
-@_clear_errors
+@clear_errors
 def add(
     root: Root,
     name: Name = "lab",
@@ -132,39 +102,39 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Rent one more server."""
-    _print_servers([_client(root, name).add(os=operating_system, label=label)], as_json=as_json)
+    print_servers([client_of(root, name).add(os=operating_system, label=label)], as_json=as_json)
 
 
 @lab_app.command()
-@_clear_errors
+@clear_errors
 def remove(root: Root, handle: Handle, name: Name = "lab") -> None:
     """End the contract of a server; its disk is gone."""
-    _client(root, name).remove(server_id_of(handle))
+    client_of(root, name).remove(server_id_of(handle))
 
 
 @lab_app.command("power-off")
-@_clear_errors
+@clear_errors
 def power_off(root: Root, handle: Handle, name: Name = "lab") -> None:
     """Pull the plug of a server. The provider does not notice."""
-    _print_servers([_client(root, name).do(server_id_of(handle), "power-off")])
+    print_servers([client_of(root, name).do(server_id_of(handle), "power-off")])
 
 
 @lab_app.command("power-on")
-@_clear_errors
+@clear_errors
 def power_on(root: Root, handle: Handle, name: Name = "lab") -> None:
     """Plug a server in again."""
-    _print_servers([_client(root, name).do(server_id_of(handle), "power-on")])
+    print_servers([client_of(root, name).do(server_id_of(handle), "power-on")])
 
 
 @lab_app.command("end-task")
-@_clear_errors
+@clear_errors
 def end_task(root: Root, handle: Handle, name: Name = "lab") -> None:
     """Let the task that hangs by a switch complete."""
-    _print_servers([_client(root, name).do(server_id_of(handle), "end-task")])
+    print_servers([client_of(root, name).do(server_id_of(handle), "end-task")])
 
 
 @lab_app.command()
-@_clear_errors
+@clear_errors
 def switch(
     root: Root,
     which: Annotated[str | None, typer.Argument(metavar="[SWITCH]", help="Left out: show what is on.")] = None,
@@ -173,7 +143,7 @@ def switch(
     name: Name = "lab",
 ) -> None:
     """Let the provider misbehave: throttle, cut, slow, gateway_error, task_fails, ..."""
-    client = _client(root, name)
+    client = client_of(root, name)
     if clear:
         client.clear_switches(which)
     elif which is not None:
@@ -182,7 +152,7 @@ def switch(
 
 
 @lab_app.command()
-@_clear_errors
+@clear_errors
 def journal(
     root: Root,
     name: Name = "lab",
@@ -192,7 +162,7 @@ def journal(
 ) -> None:
     """Every action call that the provider received, and every effect done."""
     query = {"action": action, "server_id": str(server_id_of(handle)) if handle else None}
-    found = _client(root, name).journal({key: value for key, value in query.items() if value})
+    found = client_of(root, name).journal({key: value for key, value in query.items() if value})
     if as_json:
         typer.echo(json.dumps(found["entries"], indent=2))
         return
@@ -211,9 +181,9 @@ def serve_daemon(root: Path, name: str) -> None:
 def _must_simulate() -> bool:
     missing = missing_for_real_hosts()
     if missing:
-        _progress("Simulated hosts, because real ones are not possible here:")
+        progress("Simulated hosts, because real ones are not possible here:")
         for reason in missing:
-            _progress(f"  - {reason}")
+            progress(f"  - {reason}")
     return bool(missing)
 
 
@@ -222,19 +192,12 @@ def _serve_here(directory: LabDirectory, lab: LabFile) -> None:
 
     def tell(served: Lab) -> None:
         typer.echo(as_shell(served.environment()), nl=False)
-        _progress("Ready. Ctrl-C ends the lab.")
+        progress("Ready. Ctrl-C ends the lab.")
 
     try:
         asyncio.run(serve(directory, lab, on_ready=tell))
     finally:
         stop(directory)
-
-
-def _client(root: Path, name: str) -> LabClient:
-    lab = LabDirectory(root, name).running()
-    if lab is None:
-        raise Conflict(f"Lab {name!r} does not run.", hint="Start it with: lazaret lab up")
-    return LabClient(lab.root_url)
 
 
 def _tell(lab: LabFile, *, env: bool) -> None:
@@ -243,7 +206,7 @@ def _tell(lab: LabFile, *, env: bool) -> None:
     if not env:
         kind = "simulated" if lab.simulated else "real"
         typer.echo(f"Lab {lab.name!r}: {len(servers)} {kind} hosts, API at {lab.root_url}/api")
-        _print_servers(servers)
+        print_servers(servers)
         return
     health = client.health()
     if health is None:
@@ -258,16 +221,6 @@ def _tell(lab: LabFile, *, env: bool) -> None:
         simulated=lab.simulated,
     )
     typer.echo(as_shell(variables), nl=False)
-
-
-def _print_servers(servers: Iterable[Mapping[str, Any]], *, as_json: bool = False) -> None:
-    if as_json:
-        typer.echo(json.dumps(list(servers), indent=2))
-        return
-    for server in servers:
-        state = "on" if server["is_on"] else "off"
-        address = f"{server['public_ip']}:{server['ssh_port']}"
-        typer.echo(f"{server['handle']:<12}{state:<5}{address:<22}{server['os']:<30}{server['label']}")
 
 
 def _settings(pairs: list[str]) -> dict[str, Any]:
@@ -285,7 +238,3 @@ def _settings(pairs: list[str]) -> dict[str, Any]:
         except ValueError:
             found[key] = value
     return found
-
-
-def _progress(text: str) -> None:
-    typer.echo(text, file=sys.stderr)

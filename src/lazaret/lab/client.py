@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -45,6 +46,22 @@ class LabClient:
         """`power-off`, `power-on`, `end-task`; returns the row afterwards."""
         row: dict[str, Any] = self._call("POST", f"/servers/{server_id}/{verb}")
         return row
+
+    def faults(self) -> dict[str, Any]:
+        """`on`: what each server has; `known`: the table, with parameters, what ends each, and which hosts play it."""
+        found: dict[str, Any] = self._call("GET", "/faults")
+        return found
+
+    def inflict(self, server_id: int, name: str, parameters: Mapping[str, object]) -> dict[str, Any]:
+        """Let a server have a fault; returns its row of `on`."""
+        row: dict[str, Any] = self._call("POST", f"/servers/{server_id}/faults", {**parameters, "name": name})
+        return row
+
+    def heal(self, server_id: int, name: str | None) -> list[str]:
+        """End one fault of a server, or all; returns their names."""
+        path = f"/servers/{server_id}/faults" + (f"/{quote(name, safe='')}" if name else "")
+        healed: list[str] = self._call("DELETE", path)["healed"]
+        return healed
 
     def switches(self) -> dict[str, Any]:
         """`on`: what is on; `known`: all names."""

@@ -14,22 +14,17 @@ from lazaret.kernel.clock import Clock
 from lazaret.kernel.errors import Conflict, InvalidInput, LazaretError, NotFound
 from lazaret.lab.calls import Call
 from lazaret.lab.effects import EFFECTS, Job
+from lazaret.lab.fault_book import FaultBook
+from lazaret.lab.faults import POWER_OFF
 from lazaret.lab.host import LabHost
 from lazaret.lab.journal import Journal
 from lazaret.lab.orders import Refusal, check_parameters
+from lazaret.lab.plans import fresh_password, plan_of
 from lazaret.lab.rack import Rack
-from lazaret.lab.servers import CloudServer, default_hostname, handle_of
+from lazaret.lab.servers import ActiveFault, CloudServer, default_hostname, handle_of
 from lazaret.lab.store import ServerStore
-from lazaret.lab.switches import (
-    AwkwardPassword,
-    Busy,
-    PasswordText,
-    SshKeyHonoured,
-    Switchboard,
-    TaskFails,
-    TaskHangs,
-)
-from lazaret.lab.tasks import LabTask, Pace, TaskPlan, new_password
+from lazaret.lab.switches import Busy, Switchboard
+from lazaret.lab.tasks import LabTask, Pace, new_password
 
 FIRST_SERVER_ID = 900001
 FIRST_TASK_ID = 4951001
@@ -56,6 +51,7 @@ class Cloud:
         self._clock = clock
         self._pace = pace
         self._store = store
+        self._faults = FaultBook(journal, self._save)
         self._servers: dict[int, CloudServer] = {}
         self._hosts: dict[int, LabHost] = {}
         self._locks: dict[int, asyncio.Lock] = {}
@@ -146,6 +142,24 @@ class Cloud:
         self._save(server)
         self.journal.control("power-on", server_id)
 
+    async def inflict(self, server_id: int, name: str, parameters: Mapping[str, object] | None = None) -> ActiveFault:
+        """Let a server have a fault of the table. Raises `InvalidInput`; `Conflict` when it cannot have it now."""
+        server = self.server(server_id)
+        if name == POWER_OFF:
+            await _end(self._boots.pop(server_id, None))
+        async with self._locks[server_id]:
+            return await self._faults.inflict(server, self._hosts[server_id], name, parameters or {})
+
+    async def heal(self, server_id: int, name: str | None = None) -> list[str]:
+        """End one fault of a server, or all; returns their names. `NotFound` when it does not have that one."""
+        server = self.server(server_id)
+        async with self._locks[server_id]:
+            return await self._faults.heal(server, self._hosts[server_id], name)
+
+    async def faults(self, server_id: int) -> list[ActiveFault]:
+        """What a server has by now, oldest first: its host is asked, and what is over is forgotten."""
+        return await self._faults.present(self.server(server_id), self._hosts[server_id])
+
     def end_task(self, server_id: int) -> None:
         """Let the task that hangs complete. Raises `Conflict` when none does."""
         task = self.server(server_id).active_task
@@ -173,8 +187,8 @@ class Cloud:
             call=call,
             activated=self._clock.now(),
             parameters=accepted,
-            plan=self._plan(call, server_id),
-            new_password=self._fresh_password(call, server_id),
+            plan=plan_of(self.switches, call, server_id),
+            new_password=fresh_password(self.switches, call, server_id),
         )
         server.tasks.append(task)
         self._save(server)
@@ -283,23 +297,6 @@ class Cloud:
         task = asyncio.create_task(boot(), name=f"boot of {handle_of(server.server_id)}")
         self._boots[server.server_id] = task
         task.add_done_callback(lambda _: self._boots.pop(server.server_id, None))
-
-    def _plan(self, call: Call, server_id: int) -> TaskPlan:
-        take = self.switches.take
-        failure = take(TaskFails, call, server_id)
-        carries_password = call in (Call.RESET_PASSWORD, Call.REINSTALL)
-        text = take(PasswordText, call, server_id) if carries_password else None
-        return TaskPlan(
-            fails_with=failure.text if failure else None,
-            hangs=take(TaskHangs, call, server_id) is not None,
-            password_form=text.form if text else "html",
-            ssh_key_honoured=call is Call.REINSTALL and take(SshKeyHonoured, call, server_id) is not None,
-        )
-
-    def _fresh_password(self, call: Call, server_id: int) -> SecretStr | None:
-        if call not in (Call.RESET_PASSWORD, Call.REINSTALL):
-            return None
-        return new_password(awkward=self.switches.take(AwkwardPassword, call, server_id) is not None)
 
     def _template(self, os: str | None) -> str:
         known: Sequence[str] = [template.os for template in self.rack.templates]

@@ -15,7 +15,8 @@ from starlette.routing import Route
 
 from lazaret.kernel.errors import Category, InvalidInput, LazaretError
 from lazaret.lab.cloud import Cloud
-from lazaret.lab.servers import CloudServer, handle_of
+from lazaret.lab.faults import FAULTS
+from lazaret.lab.servers import ActiveFault, CloudServer, handle_of
 from lazaret.lab.switches import SWITCH_TYPES, parse_switch
 
 _STATUS = {Category.INVALID: 422, Category.NOT_FOUND: 404, Category.CONFLICT: 409}
@@ -61,6 +62,10 @@ class ControlApi:
             ("POST", "/servers", self._add),
             ("DELETE", "/servers/{server_id:int}", self._remove),
             ("GET", "/servers/{server_id:int}/root-password", self._root_password),
+            ("POST", "/servers/{server_id:int}/faults", self._inflict),
+            ("DELETE", "/servers/{server_id:int}/faults", self._heal),
+            ("DELETE", "/servers/{server_id:int}/faults/{name:path}", self._heal),
+            ("GET", "/faults", self._faults),
             ("POST", "/servers/{server_id:int}/{verb}", self._do),
             ("GET", "/switches", self._switches),
             ("POST", "/switches", self._set_switch),
@@ -87,7 +92,7 @@ class ControlApi:
         )
 
     async def _servers(self, _: Request) -> Response:
-        return JSONResponse([self._row(server) for server in self._cloud.servers()])
+        return JSONResponse([await self._row(server) for server in self._cloud.servers()])
 
     async def _add(self, request: Request) -> Response:
         try:
@@ -97,7 +102,7 @@ class ControlApi:
             field = ".".join(map(str, first["loc"])) or "body"
             raise InvalidInput(f"{field}: {first['msg']}.") from None
         server = await self._cloud.add_server(os=wanted.os, label=wanted.label)
-        return JSONResponse(self._row(server), status_code=201)
+        return JSONResponse(await self._row(server), status_code=201)
 
     async def _remove(self, request: Request) -> Response:
         await self._cloud.remove_server(request.path_params["server_id"])
@@ -114,19 +119,36 @@ class ControlApi:
             raise InvalidInput(f"{verb!r} is nothing the lab can do.", hint=f"It can do {', '.join(self._verbs)}.")
         server_id = request.path_params["server_id"]
         await act(server_id)
-        return JSONResponse(self._row(self._cloud.server(server_id)))
+        return JSONResponse(await self._row(self._cloud.server(server_id)))
 
     async def _end_task(self, server_id: int) -> None:
         self._cloud.end_task(server_id)
+
+    async def _faults(self, _: Request) -> Response:
+        on = [
+            _fault_row(server.server_id, fault)
+            for server in self._cloud.servers()
+            for fault in await self._cloud.faults(server.server_id)
+        ]
+        return JSONResponse({"on": on, "known": [fault.as_json() for fault in FAULTS.values()]})
+
+    async def _inflict(self, request: Request) -> Response:
+        """Body: `name`, and the fault's parameters beside it."""
+        server_id = request.path_params["server_id"]
+        parameters = await _json_object(request)
+        name = parameters.pop("name", None)
+        fault = await self._cloud.inflict(server_id, str(name or ""), parameters)
+        return JSONResponse(_fault_row(server_id, fault), status_code=201)
+
+    async def _heal(self, request: Request) -> Response:
+        path = request.path_params
+        return JSONResponse({"healed": await self._cloud.heal(path["server_id"], path.get("name"))})
 
     async def _switches(self, _: Request) -> Response:
         return JSONResponse({"on": self._cloud.switches.current(), "known": sorted(SWITCH_TYPES)})
 
     async def _set_switch(self, request: Request) -> Response:
-        try:
-            data = await request.json()
-        except ValueError:
-            raise InvalidInput("The body is not JSON.") from None
+        data = await _json_object(request)
         switch = parse_switch(data)
         self._cloud.switches.set(switch)
         self._cloud.journal.control("switch", switch.server_id, note=str(data["name"]))
@@ -150,7 +172,8 @@ class ControlApi:
         )
         return JSONResponse({"entries": [one.as_json() for one in found], "reads": dict(self._cloud.journal.reads)})
 
-    def _row(self, server: CloudServer) -> dict[str, Any]:
+    async def _row(self, server: CloudServer) -> dict[str, Any]:
+        faults = await self._cloud.faults(server.server_id)
         active = server.active_task
         return {
             "handle": handle_of(server.server_id),
@@ -162,6 +185,7 @@ class ControlApi:
             "os": server.os,
             "is_on": self._cloud.host(server.server_id).is_on,
             "active_task": active.name if active else None,
+            "faults": [str(fault) for fault in faults],
         }
 
 
@@ -182,6 +206,25 @@ def _guarded(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Req
 def _problem(status: int, code: str, detail: str, hint: str) -> Response:
     body = {"type": "about:blank", "title": code, "status": status, "detail": detail, "hint": hint}
     return JSONResponse(body, status_code=status, media_type="application/problem+json")
+
+
+def _fault_row(server_id: int, fault: ActiveFault) -> dict[str, Any]:
+    return {
+        "handle": handle_of(server_id),
+        "server_id": server_id,
+        "name": fault.name,
+        "parameters": fault.parameters,
+    }
+
+
+async def _json_object(request: Request) -> dict[str, Any]:
+    try:
+        data = await request.json()
+    except ValueError:
+        raise InvalidInput("The body is not JSON.") from None
+    if not isinstance(data, dict):
+        raise InvalidInput("The body is no JSON object.")
+    return data
 
 
 def _number(text: str | None, name: str) -> int | None:

@@ -32,6 +32,7 @@ class HostDisk:
     def __init__(self, directory: Path) -> None:
         self._image = directory / "disk.img"
         self._unfinished = directory / "disk.img.unfinished"
+        self._kept = directory / "disk.img.kept"
         self.root = directory / "disk"
 
     @property
@@ -41,7 +42,7 @@ class HostDisk:
 
     async def make(self, template: Path, *, hostname: str, sources: str, root_password: SecretStr) -> None:
         """A copy of the template with host keys and a machine id of its own. What was there before is gone."""
-        await self.remove()
+        await self._clear()
         copy = ("cp", "--reflink=auto", "--sparse=auto", str(template), str(self._unfinished))
         await run(*copy, timeout_s=_COPY_TIMEOUT_S)
         await self._mount(self._unfinished)
@@ -57,11 +58,26 @@ class HostDisk:
         if not self.root.is_mount():
             await self._mount(self._image)
 
-    async def remove(self) -> None:
-        """Unmount and delete it. Idempotent."""
+    @property
+    def has_kept(self) -> bool:
+        """Whether an older disk is kept aside."""
+        return self._kept.exists()
+
+    async def keep_aside(self) -> None:
+        """Take the disk out and keep it; `make` can then make another. One that was kept before stays the one."""
         await unmount(self.root)
-        self._image.unlink(missing_ok=True)
-        self._unfinished.unlink(missing_ok=True)
+        if not self.has_kept:
+            self._image.rename(self._kept)
+
+    async def put_back(self) -> None:
+        """The disk that was kept aside in place of the one that is in; that one is gone."""
+        await self._clear()
+        self._kept.rename(self._image)
+
+    async def remove(self) -> None:
+        """Unmount and delete it, also the one that is kept aside. Idempotent."""
+        await self._clear()
+        self._kept.unlink(missing_ok=True)
 
     async def set_root_password(self, password: SecretStr) -> None:
         """Whether the host runs or not: both see the same file system."""
@@ -72,6 +88,23 @@ class HostDisk:
         """Let this key log in as root."""
         await self.attach()
         await run("chroot", str(self.root), "sh", "-c", _INSTALL_KEY, stdin=f"{public_key.strip()}\n")
+
+    async def root_password_hash(self) -> SecretStr:
+        """As it stands in the disk's shadow file."""
+        await self.attach()
+        lines = (self.root / "etc/shadow").read_text(encoding="utf-8").splitlines()
+        return SecretStr(next(line.split(":")[1] for line in lines if line.startswith("root:")))
+
+    async def set_root_password_hash(self, password_hash: SecretStr) -> None:
+        """The same password as on another disk."""
+        await self.attach()
+        line = f"root:{password_hash.get_secret_value()}\n"
+        await run("chroot", str(self.root), "chpasswd", "--encrypted", stdin=line)
+
+    async def _clear(self) -> None:
+        await unmount(self.root)
+        self._image.unlink(missing_ok=True)
+        self._unfinished.unlink(missing_ok=True)
 
     async def _change_password(self, password: SecretStr) -> None:
         """By the host's own program; the password goes through a pipe."""

@@ -56,6 +56,14 @@ class HostCgroup:
         """Let it run again."""
         (self.path / "cgroup.freeze").write_text("0", encoding="ascii")
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether `freeze` holds."""
+        try:
+            return (self.path / "cgroup.freeze").read_text(encoding="ascii").strip() == "1"
+        except OSError:  # there is no host on
+            return False
+
     async def end(self) -> None:
         """Kill all that runs in it and below, wait until it is gone, and remove the group. Idempotent."""
         await _end_host(self.path)
@@ -79,6 +87,8 @@ async def end_all_hosts(tag: str) -> None:
 async def _end_host(group: Path) -> None:
     """First the host itself, its init included, so that systemd-nspawn clears up behind it; then whatever is left."""
     _kill(group / "payload")
+    with suppress(OSError):  # frozen, systemd-nspawn could not clear up
+        (group / "cgroup.freeze").write_text("0", encoding="ascii")
     if not await _is_empty_within(group, _CLEARING_WAIT_S):
         _kill(group)
         if not await _is_empty_within(group, _DEATH_WAIT_S):

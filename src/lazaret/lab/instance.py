@@ -171,9 +171,9 @@ class Lab:
         self.status.is_ready = True
 
     async def _wait_for_hosts(self) -> None:
-        """Those that were taken up again boot, too."""
+        """Those that were taken up again boot, too; one with a fault may have every reason not to answer."""
         for server in self.cloud.servers():
-            if server.is_powered:
+            if server.is_powered and not await self.cloud.faults(server.server_id):
                 await wait_for_port(server.address, server.ssh_port, timeout_s=_HOST_WAIT_S)
 
     def _say(self, step: str) -> None:

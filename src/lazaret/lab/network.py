@@ -140,14 +140,6 @@ class LabNetwork:
         if link.namespace_path.exists():
             await run("ip", "netns", "delete", link.namespace)
 
-    async def cut(self, link: HostLink) -> None:
-        """Network loss: the host runs on, unreachable."""
-        await run("ip", "link", "set", link.interface, "down")
-
-    async def restore(self, link: HostLink) -> None:
-        """End of `cut`."""
-        await run("ip", "link", "set", link.interface, "up")
-
     async def remove(self, handle_id: int) -> None:
         """Free the address of a host, with all that hangs on it."""
         number = self._numbers.pop(handle_id, None)

@@ -8,73 +8,41 @@ import asyncio
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
 
 from lazaret.kernel.errors import Conflict, Unavailable
 from lazaret.lab.commands import run
 from lazaret.lab.disk import HostDisk
+from lazaret.lab.flush_firewall import FLUSH_FIREWALL
 from lazaret.lab.host_cgroup import HostCgroup
-from lazaret.lab.network import HostLink, LabNetwork
+from lazaret.lab.host_record import HostRecord
+from lazaret.lab.network import LabNetwork
+from lazaret.lab.nspawn_boot import BOOT_ENVIRONMENT, boot_command
 from lazaret.lab.package_cache import PackageCache
+from lazaret.lab.playing import Play
 from lazaret.lab.processes import ProcessIdentity, identify, is_alive
+from lazaret.lab.real_faults import PLAYS
 from lazaret.lab.store import write_private
+from lazaret.lab.tasks import new_password
 from lazaret.lab.template import Templates, remove_tree, suite_of
+from lazaret.lab.wire import Wire, lay
 
 SSH_PORT = 22
 _BOOT_WAIT_S = 20.0
 _POLL_S = 0.02
-
-# The first lets Docker turn on forwarding in /proc/sys, the others give it cgroups that it can write.
-_BOOT_ENVIRONMENT = {
-    "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "1",
-    "UNIFIED_CGROUP_HIERARCHY": "1",
-    "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",
-}
-
-# Whatever filters is opened; address translation stays, for Docker's ports need it.
-_FLUSH_FIREWALL = """\
-for tables in iptables ip6tables; do
-    command -v $tables > /dev/null || continue
-    for chain in INPUT FORWARD OUTPUT; do $tables -w -P $chain ACCEPT; done
-    $tables -w -F
-done
-command -v nft > /dev/null || exit 0
-nft list tables | while read -r _ family table; do
-    case $table in filter|nat|mangle|raw|security) ;; *) nft delete table $family $table ;; esac
-done
-"""
-
-
-def boot_command(*, root: Path, machine: str, link: HostLink, cgroup: Path) -> list[str]:
-    """A shell that moves into the host's own cgroup, then becomes systemd-nspawn. Two hosts in one cgroup would
-    take each other's processes for their own."""
-    return [
-        *("sh", "-c", 'echo $$ > "$1/cgroup.procs" && shift && exec "$@"', "sh", str(cgroup)),
-        *("systemd-nspawn", "--directory", str(root), "--boot", f"--machine={machine}", "--console=read-only"),
-        *("--register=no", "--keep-unit", f"--network-namespace-path={link.namespace_path}"),
-        *("--capability=all", "--drop-capability=CAP_SYS_TIME,CAP_SYS_MODULE", "--system-call-filter=@known"),
-        *("--resolv-conf=off", "--timezone=off", "--link-journal=no"),
-    ]
-
-
-class HostRecord(BaseModel):
-    """What a later process of the lab must know of a host."""
-
-    handle_id: int
-    number: int
-    """The last number of its address."""
-    process: ProcessIdentity | None = None
-    """systemd-nspawn; None while the host is off."""
 
 
 class NspawnHost:
     """A `LabHost` that is a real Debian. `directory` is all its own."""
 
     ssh_port = SSH_PORT
+    kind = "real"
+    plays: ClassVar[Mapping[str, Play[Any]]] = PLAYS
 
     def __init__(
         self,
@@ -113,14 +81,52 @@ class NspawnHost:
         """Whether it was ever created."""
         return self._disk.exists
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether it hangs."""
+        return self._cgroup.is_frozen
+
+    @property
+    def is_wiped(self) -> bool:
+        """Whether the disk of `wipe` is in place of its own."""
+        return self._disk.has_kept
+
+    @property
+    def wire(self) -> Wire:
+        """What is wrong with its cable."""
+        return self._record.wire
+
     async def create(self, *, os: str, hostname: str, root_password: SecretStr) -> None:
         """(Re)make the disk from the template `os`, with host keys and a machine id of its own. Off afterwards."""
-        suite = suite_of(os)
-        template = await self._templates.get(suite, f"{self._packages.url}/debian")
+        self._record.os, self._record.hostname = os, hostname
+        template = await self._template()
         async with self._power:
             await self._off()
-            sources = self._packages.guest_sources(suite)
-            await self._disk.make(template, hostname=hostname, sources=sources, root_password=root_password)
+            await self._disk.remove()
+            await self._make_disk(template, root_password)
+
+    async def wipe(self) -> None:
+        """Boot a fresh system of the same kind, name and root password; the old disk is kept aside."""
+        template = await self._template()
+        async with self._power:
+            await self._off()
+            password = await self._disk.root_password_hash()
+            await self._disk.keep_aside()
+            try:
+                await self._make_disk(template, new_password())
+                await self._disk.set_root_password_hash(password)
+            except BaseException:
+                await self._disk.put_back()
+                raise
+            await self._on()
+
+    async def unwipe(self) -> None:
+        """Boot the disk that `wipe` kept aside. Nothing happens when there is none."""
+        async with self._power:
+            if self._disk.has_kept:
+                await self._off()
+                await self._disk.put_back()
+                await self._on()
 
     async def power_on(self) -> None:
         """Boot; returns when its init runs. Nothing happens when it is on. Raises `Conflict` without a disk."""
@@ -148,15 +154,15 @@ class NspawnHost:
 
     async def flush_firewall(self) -> None:
         """Drop the packet filter rules inside, for IPv4 and IPv6; address translation stays. Running host only."""
-        await self.run_inside("sh", "-c", _FLUSH_FIREWALL)
+        await self.run_inside("sh", "-c", FLUSH_FIREWALL)
 
-    async def cut_link(self) -> None:
-        """Network loss: the host runs on, unreachable."""
-        await self._network.cut(self._link)
-
-    async def restore_link(self) -> None:
-        """End of `cut_link`."""
-        await self._network.restore(self._link)
+    async def set_wire(self, wire: Wire) -> None:
+        """Let its cable be like that, from now on. Raises `Conflict` when this machine cannot play it."""
+        async with self._power:
+            if self.is_on:
+                await lay(self._link.interface, wire)
+            self._record.wire = wire
+            self._remember(self._record.process)
 
     def freeze(self) -> None:
         """The machine hangs: nothing on it runs, its kernel still takes connections. Ends with the next power-off."""
@@ -166,13 +172,13 @@ class NspawnHost:
         """End of `freeze`."""
         self._cgroup.thaw()
 
-    async def run_inside(self, *command: str, timeout_s: float = 30) -> str:
+    async def run_inside(self, *command: str, stdin: str = "", timeout_s: float = 30) -> str:
         """Output of a command run as root on the running host, without SSH. Raises `CommandFailed`, `Conflict`."""
         init = self._init_pid()
         if init is None:
             raise Conflict("The host is off.")
         inside = ("nsenter", "--target", str(init), "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd")
-        return await run(*inside, "--", *command, timeout_s=timeout_s)
+        return await run(*inside, "--", *command, stdin=stdin, timeout_s=timeout_s)
 
     async def destroy(self) -> None:
         """Off, disk and namespace gone. Idempotent."""
@@ -182,6 +188,14 @@ class NspawnHost:
             await self._disk.remove()
             await remove_tree(self._directory)
 
+    async def _template(self) -> Path:
+        return await self._templates.get(suite_of(self._record.os), f"{self._packages.url}/debian")
+
+    async def _make_disk(self, template: Path, root_password: SecretStr) -> None:
+        sources = self._packages.guest_sources(suite_of(self._record.os))
+        await self._disk.make(template, hostname=self._record.hostname, sources=sources, root_password=root_password)
+        self._remember(None)
+
     async def _on(self) -> None:
         if self.is_on:
             return
@@ -189,6 +203,8 @@ class NspawnHost:
         await self._cgroup.end()
         self._cgroup.make()
         await self._network.plug_in(self._link)
+        if not self.wire.is_well:
+            await lay(self._link.interface, self.wire)
         self._start()
         await self._wait_for_init()
         self.watch_exit()
@@ -212,7 +228,7 @@ class NspawnHost:
                 stdout=console,
                 stderr=console,
                 start_new_session=True,
-                env={"PATH": os.environ.get("PATH", os.defpath), **_BOOT_ENVIRONMENT},
+                env={"PATH": os.environ.get("PATH", os.defpath), **BOOT_ENVIRONMENT},
             )
         self._remember(identify(self._child.pid))
 

@@ -10,8 +10,9 @@ from lazaret.kernel.errors import Misconfigured
 from lazaret.lab.disk import mounted_disks, unmount
 from lazaret.lab.host import LabHost
 from lazaret.lab.host_cgroup import end_all_hosts
+from lazaret.lab.host_record import HostRecord
 from lazaret.lab.network import LabNetwork, lab_tag
-from lazaret.lab.nspawn import SSH_PORT, HostRecord, NspawnHost
+from lazaret.lab.nspawn import SSH_PORT, NspawnHost
 from lazaret.lab.package_cache import PackageCache
 from lazaret.lab.requirements import missing_requirements
 from lazaret.lab.servers import DEBIAN_12, DEBIAN_13

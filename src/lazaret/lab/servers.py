@@ -4,9 +4,9 @@ Values only. The machine behind it is a `LabHost`; the wire forms are in `shapes
 """
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SecretStr
 
 from lazaret.kernel.errors import InvalidInput
 from lazaret.lab.tasks import LabTask, StoredSecret
@@ -31,6 +31,19 @@ class Plan(BaseModel):
     bandwidth_mb: int = 8388608
 
 
+class ActiveFault(BaseModel):
+    """A fault that is on."""
+
+    name: str
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    memory: StoredSecret = SecretStr("")
+    """What healing it takes, in the words of the host that plays it; may hold keys and passwords."""
+
+    def __str__(self) -> str:
+        """Name and parameters: `cut direction=in`."""
+        return " ".join([self.name, *(f"{key}={value}" for key, value in self.parameters.items() if value != "")])
+
+
 class CloudServer(BaseModel):
     """One rented server. Tasks are in the order in which they were ordered."""
 
@@ -48,6 +61,8 @@ class CloudServer(BaseModel):
     additional_ips: list[str] = Field(default_factory=list)
     dns_servers: list[str] = Field(default_factory=list)
     tasks: list[LabTask] = Field(default_factory=list)
+    faults: list[ActiveFault] = Field(default_factory=list)
+    """What was inflicted and not healed, oldest first; some may be over by now."""
 
     @property
     def active_task(self) -> LabTask | None:

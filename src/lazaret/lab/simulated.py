@@ -7,18 +7,25 @@ answers in `simulated_commands`.
 import asyncio
 import socket
 import uuid
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, ClassVar
 
 import asyncssh
 from pydantic import BaseModel, Field, SecretStr
 
 from lazaret.kernel.clock import Clock
 from lazaret.kernel.errors import Conflict
+from lazaret.lab.playing import Play
 from lazaret.lab.simulated_commands import AUTHORIZED_KEYS, CommandTable, RemoteCall
+from lazaret.lab.simulated_faults import PLAYS, Obstacle
 from lazaret.lab.simulated_network import Listener, full_backlog
 from lazaret.lab.store import write_private
 from lazaret.lab.tasks import StoredSecret
+
+_ENDING_WITH_A_BOOT = ("docker_down",)
+"""Ailments of what runs, not of the disk."""
 
 
 class HostState(BaseModel):
@@ -40,6 +47,8 @@ class HostState(BaseModel):
     """What its readings show: `docker_down`, `disk_full`, `firewall_off`."""
     booted_at_s: float = 0.0
     """Of the clock's monotonic time."""
+    is_cut: bool = False
+    """Of its network, which is not on its disk: no reinstall changes it."""
 
     def authorized_keys(self) -> list[str]:
         """The lines of root's authorized_keys that hold a key."""
@@ -49,6 +58,9 @@ class HostState(BaseModel):
 
 class SimulatedHost:
     """A `LabHost` without a machine."""
+
+    kind = "simulated"
+    plays: ClassVar[Mapping[str, Play[Any]]] = PLAYS
 
     def __init__(
         self,
@@ -70,6 +82,7 @@ class SimulatedHost:
         self._commands = commands
         self._state_file = state_file
         self._is_on = False
+        self._passing: set[Obstacle] = set()
         self._boot: asyncio.Task[None] | None = None
         self._listener: Listener | None = None
         self._plug: list[socket.socket] = []
@@ -78,11 +91,34 @@ class SimulatedHost:
     def is_on(self) -> bool:
         return self._is_on
 
+    @property
+    def obstacles(self) -> set[Obstacle]:
+        """Why it does not answer as it should, although it is on."""
+        return self._passing | ({Obstacle.CUT} if self.state.is_cut else set())
+
+    def obstruct(self, obstacle: Obstacle) -> None:
+        """Answer as if that were in the way."""
+        if obstacle is Obstacle.CUT:
+            self.state.is_cut = True
+            self.remember()
+        else:
+            self._passing.add(obstacle)
+        self._listen_as_it_is()
+
+    def clear(self, obstacle: Obstacle) -> None:
+        """End of `obstruct`; connections that were open during it are reset."""
+        if obstacle is Obstacle.CUT:
+            self.state.is_cut = False
+            self.remember()
+        self._passing.discard(obstacle)
+        self._listen_as_it_is()
+
     async def create(self, *, os: str, hostname: str, root_password: SecretStr) -> None:
         """A fresh disk: keys, host key, policy and machine id are gone."""
         if self._is_on:
             await self.power_off()
-        self.state = HostState(os=os, hostname=hostname, root_password=root_password)
+        is_cut = self.state.is_cut
+        self.state = HostState(os=os, hostname=hostname, root_password=root_password, is_cut=is_cut)
         self.remember()
 
     async def power_on(self) -> None:
@@ -96,10 +132,11 @@ class SimulatedHost:
     async def power_off(self) -> None:
         """No more answer to anything: open connections freeze, new ones meet silence."""
         await self._end_boot()
-        if self._listener is not None:
-            self._listener.freeze()
+        self._silence()
         self._is_on = False
-        self._unplug_or_silence()
+        self._passing.clear()
+        self.state.ailments = [one for one in self.state.ailments if one not in _ENDING_WITH_A_BOOT]
+        self.remember()
 
     async def reboot(self) -> None:
         await self.power_off()
@@ -115,15 +152,16 @@ class SimulatedHost:
         self.remember()
 
     async def flush_firewall(self) -> None:
-        """A simulated host filters nothing; it has to be on all the same."""
+        """Ends `lock_out`; it filters nothing else. Raises `Conflict` when it is off."""
         if not self._is_on:
             raise Conflict(f"Host {self.handle_id} is off.")
+        self.clear(Obstacle.LOCK_OUT)
 
     def restart_ssh(self) -> None:
         """Open connections end, and new ones meet the state as it is now: keys, host key, policy."""
         if self._listener is not None:
             self._listener.close()
-            self._listener.open()
+            self._listen_as_it_is()
 
     async def destroy(self) -> None:
         await self._end_boot()
@@ -162,10 +200,26 @@ class SimulatedHost:
 
     async def _listen_after_boot(self) -> None:
         await self.clock.sleep(self._boot_s)
-        self._pull_plug()
         if self._listener is None:
             self._listener = Listener(self)
-        self._listener.open()
+        self._boot = None
+        self._listen_as_it_is()
+
+    def _listen_as_it_is(self) -> None:
+        """As power, boot and obstacles want it. Nothing changes before the boot is over."""
+        if not self._is_on or self._boot is not None or self._listener is None:
+            return
+        obstacles = self.obstacles
+        if obstacles & {Obstacle.CUT, Obstacle.LOCK_OUT}:
+            self._silence()
+            return
+        self._pull_plug()
+        if Obstacle.SSHD_STOPPED in obstacles:
+            self._listener.close()
+        elif Obstacle.HANG in obstacles:
+            self._listener.hang()
+        else:
+            self._listener.open()
 
     async def _end_boot(self) -> None:
         if self._boot is not None:
@@ -174,8 +228,10 @@ class SimulatedHost:
                 await self._boot
             self._boot = None
 
-    def _unplug_or_silence(self) -> None:
+    def _silence(self) -> None:
         """Take the port with a backlog that is already full: the kernel then drops every further SYN."""
+        if self._listener is not None:
+            self._listener.freeze()
         if not self._plug:
             self._plug = full_backlog(self.address, self.ssh_port)
 

@@ -40,24 +40,37 @@ class Listener:
 
     def open(self) -> None:
         """Accept from now on; what was frozen is reset, as by a machine that booted and knows nothing of it."""
-        for old in self._frozen:
-            _reset(old)
-        self._frozen = []
-        self._options = None
-        self._socket = listening(self._host.address, self._host.ssh_port, backlog=128)
+        self._reset_frozen()
+        if self._socket is None:
+            self._options = None
+            self._socket = listening(self._host.address, self._host.ssh_port, backlog=128)
         asyncio.get_running_loop().add_reader(self._socket.fileno(), self._accept)
+
+    def hang(self) -> None:
+        """The kernel takes connections, and nobody ever speaks on these or on those that were open."""
+        if self._socket is None:
+            self.open()
+        assert self._socket is not None
+        asyncio.get_running_loop().remove_reader(self._socket.fileno())
+        self._freeze_connections()
 
     def freeze(self) -> None:
         """Stop listening, and keep the open connections without ever answering on them again."""
         self._stoplistening()
+        self._freeze_connections()
+
+    def close(self) -> None:
+        """Everything ends."""
+        self.freeze()
+        self._reset_frozen()
+
+    def _freeze_connections(self) -> None:
         for connection, held in list(self._connections.items()):
             _abandon(connection)
             self._frozen.append(held)
         self._connections = {}
 
-    def close(self) -> None:
-        """Everything ends."""
-        self.freeze()
+    def _reset_frozen(self) -> None:
         for old in self._frozen:
             _reset(old)
         self._frozen = []

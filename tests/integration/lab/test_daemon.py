@@ -76,6 +76,19 @@ def test_a_second_up_finds_the_lab_that_runs(lab):
     assert first.stdout == second.stdout and "runs already" in second.stderr
 
 
+def test_a_killed_lab_comes_back_with_its_faults(lab):
+    lab("up", "--hosts", "1", "--simulated")
+    for words in (("cut",), ("disk_full",), ("sshd_stopped",)):
+        assert lab("fault", "vps-900001", *words).returncode == 0
+    os.kill(lab.process().pid, signal.SIGKILL)
+    again = lab("up", "--simulated")
+    assert again.returncode == 0, again.stderr
+    assert rows(lab)[0]["faults"] == ["cut direction=both", "disk_full percent=98"], "a boot starts sshd"
+    assert not accepts_tcp(rows(lab)[0])
+    assert lab("heal", "vps-900001").returncode == 0
+    assert rows(lab)[0]["faults"] == [] and accepts_tcp(rows(lab)[0])
+
+
 def test_a_killed_lab_is_taken_up_again_as_it_was(lab):
     first = lab("up", "--hosts", "1", "--simulated", "--env")
     process, before = lab.process(), rows(lab)
