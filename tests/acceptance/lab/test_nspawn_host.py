@@ -24,6 +24,7 @@ from lazaret.lab.nspawn_rack import NspawnRack
 from lazaret.lab.rack import InstallsKeys, Rack
 from lazaret.lab.requirements import missing_requirements
 from lazaret.lab.servers import DEBIAN_12, DEBIAN_13
+from lazaret.lab.wire import Wire
 
 MISSING = missing_requirements()
 pytestmark = [
@@ -180,12 +181,12 @@ async def test_a_host_that_powers_itself_off_falls_silent(host: NspawnHost) -> N
         pass
 
 
-async def test_a_cut_link_is_silence_and_the_host_runs_on(host: NspawnHost) -> None:
+async def test_a_cut_wire_is_silence_and_the_host_runs_on(host: NspawnHost) -> None:
     before = await identity(host, PASSWORD)
-    await host.cut_link()
+    await host.set_wire(Wire(cut="both"))
     assert await answers(host) == "silence"
     assert host.is_on
-    await host.restore_link()
+    await host.set_wire(Wire())
     assert (await identity(host, PASSWORD)).boot_id == before.boot_id
 
 
