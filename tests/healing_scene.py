@@ -52,6 +52,7 @@ class Scene:
     office: Office
     environment: dict[str, str]
     tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    processes: list[asyncio.subprocess.Process] = field(default_factory=list)
 
     def begin(self, *names: str) -> None:
         """Start `worker` or `monitor`, or several of each by any name that begins so."""
@@ -142,13 +143,15 @@ class Scene:
             "DATABASE_URL": self.office.conninfo,
             "LAZARET_DATA_DIR": str(self.office.settings.lazaret_data_dir),
         }
-        return await asyncio.create_subprocess_exec(
+        made = await asyncio.create_subprocess_exec(
             str(Path(sys.executable).with_name("lazaret")),
             "worker",
             env=environment,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
+        self.processes.append(made)
+        return made
 
     async def until_watched(self, *, timeout_s: float = 60) -> None:
         """All managed servers are ready and seen well by a monitor."""
@@ -192,5 +195,9 @@ async def scene_of(hosts: int, *, simulated: bool = True, **settings: str) -> As
                     yield made
                 finally:
                     await made.end()
+                    for process in made.processes:
+                        if process.returncode is None:
+                            process.kill()
+                            await process.wait()
     finally:
         shutil.rmtree(directory, ignore_errors=True)

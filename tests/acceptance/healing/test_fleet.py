@@ -21,7 +21,7 @@ async def test_an_observer_whose_own_network_is_cut_judges_nobody(ward: Ward) ->
     both = [await serving(ward, index) for index in range(SERVERS)]
     with ward.scene.silent_at(*ANCHOR):
         for handle, _ in both:
-            await ward.host(handle).cut_link()
+            await ward.scene.lab.cloud.inflict(ward.host(handle).handle_id, "cut")
 
         async def blind() -> bool:
             return [row.incident_type for row in await ward.scene.incidents()] == ["observer_blind"]
@@ -30,7 +30,7 @@ async def test_an_observer_whose_own_network_is_cut_judges_nobody(ward: Ward) ->
         await ward.scene.holds_for(6, blind)
         assert {(await ward.scene.server(handle)).status for handle, _ in both} == {ServerStatus.IN_USE}
         for handle, _ in both:
-            await ward.host(handle).restore_link()
+            await ward.scene.lab.cloud.heal(ward.host(handle).handle_id, "cut")
 
     async def sees() -> bool:
         return all(row.status == IncidentStatus.RESOLVED for row in await ward.scene.incidents())

@@ -71,7 +71,7 @@ async def test_a_firewall_locks_us_out(ward: Ward) -> None:
 
 async def test_hung(ward: Ward) -> None:
     handle, port = await serving(ward, 2)
-    ward.host(handle).freeze()
+    await ward.scene.lab.cloud.inflict(ward.host(handle).handle_id, "hang")
     await trouble(ward, handle)
     assert (await healed(ward, handle, port))[-1] == "reboot helped"
 
