@@ -163,7 +163,7 @@ async def _watch(monitor: asyncio.subprocess.Process, count: int) -> dict[str, f
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--servers", type=int, nargs="*", default=[100, 1000, 10_000])
-    parser.add_argument("--rounds", type=int, default=3, help="against the peers, at the second size; 0 for none")
+    parser.add_argument("--rounds", type=int, default=3, help="against the peers, at the first size; 0 for none")
     given = parser.parse_args()
     counts = given.servers
     wanted = max(counts) + 2000  # in each process: one end of every connection
@@ -172,7 +172,7 @@ def main() -> int:
         print(f"This needs {wanted} open files; the limit is {hard} (ulimit -Hn).", file=sys.stderr)
         return 2
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    compared_at = counts[min(1, len(counts) - 1)]
+    compared_at = counts[0]
     rows, compared = [], {}
     for count in counts:
         row, against = asyncio.run(measure(count, rounds=given.rounds if count == compared_at else 0))

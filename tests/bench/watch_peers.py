@@ -123,7 +123,7 @@ class Peers:
 def _children_cpu_s(command: list[str], **environment: str) -> float:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
-        command, check=False, capture_output=True, text=True, env={**os.environ, **environment}, timeout=600
+        command, check=False, capture_output=True, text=True, env={**os.environ, **environment}, timeout=180
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-2000:]
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -25,6 +25,10 @@ HOST_KEY_ALGORITHMS = (
 )
 """In the order of our preference: a host presents one key, of the first of these kinds that it has."""
 
+PREFERRED_CIPHERS = "^aes256-gcm@openssh.com,aes128-gcm@openssh.com"
+"""First among asyncssh's defaults: one call into OpenSSL per packet, where ChaCha20 takes five through Python. Half of
+what a reading cost was decryption."""
+
 _NOTHING_OF_THE_USERS: dict[str, Any] = {
     "config": None,
     "agent_path": None,
@@ -66,6 +70,7 @@ def login_options(
             "keepalive_interval": KEEPALIVE_S if keepalive else 0,
             "keepalive_count_max": KEEPALIVE_MISSES,
             "disable_trivial_auth": True,
+            "encryption_algs": PREFERRED_CIPHERS,
         }
         | _credentials(login)
     )
