@@ -74,6 +74,8 @@ def environment_of(directory: Path) -> dict[str, str]:
     """All that Ansible sees of the environment: our own ansible-playbook first, nothing of the user's configuration."""
     return {
         "ANSIBLE_CONFIG": str(DIRECTORY / "ansible.cfg"),
+        # ansible-runner turns the check off where this is not said, and its "no" would stand before our "yes".
+        "ANSIBLE_HOST_KEY_CHECKING": "True",
         "ANSIBLE_HOME": str(directory / "home"),
         "ANSIBLE_LOCAL_TEMP": str(directory / "tmp"),
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(directory / "cp"),

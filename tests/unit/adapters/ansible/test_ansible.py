@@ -77,6 +77,7 @@ def test_nothing_of_the_users_configuration_reaches_ansible() -> None:
     environment = environment_of(Path("/run"))
     assert set(environment) - {"PATH", "HOME", "LC_ALL"} == {
         "ANSIBLE_CONFIG",
+        "ANSIBLE_HOST_KEY_CHECKING",
         "ANSIBLE_HOME",
         "ANSIBLE_LOCAL_TEMP",
         "ANSIBLE_SSH_CONTROL_PATH_DIR",
