@@ -11,6 +11,7 @@ import json
 import os
 import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -29,14 +30,15 @@ from lazaret.servers.model import Server
 HEARTBEAT_S, FULL_EVERY_S, WINDOW_S, ROUND_S = 10.0, 60.0, 60.0, 30.0
 MONITOR = Path(__file__).with_name("watch_monitor.py")
 FARM = Path(__file__).with_name("watch_farm.py")
+Child = subprocess.Popen[str]
 BAR_CPU_MS, BAR_KB, BAR_CORE = 0.25, 60.0, 1 / 3
 
 
 @asynccontextmanager
-async def child(script: Path, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def child(script: Path, *arguments: str) -> AsyncIterator[Child]:
     """A script of the benchmark; it ends when its standard input does."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, str(script), *arguments, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    process = subprocess.Popen(
+        [sys.executable, str(script), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     try:
         yield process
@@ -44,15 +46,16 @@ async def child(script: Path, *arguments: str) -> AsyncIterator[asyncio.subproce
         assert process.stdin is not None
         process.stdin.close()
         try:
-            await asyncio.wait_for(process.wait(), 20)
-        except TimeoutError:
+            await asyncio.to_thread(process.wait, 30)
+        except subprocess.TimeoutExpired:
             process.kill()
-            await process.wait()
+            process.wait()
 
 
-async def line_of(process: asyncio.subprocess.Process) -> dict[str, float]:
+async def line_of(process: Child) -> dict[str, float]:
+    """What it says next; a thread reads, for a line may take a while."""
     assert process.stdout is not None
-    line = await process.stdout.readline()
+    line = await asyncio.to_thread(process.stdout.readline)
     assert line, "a part of the benchmark ended"
     return json.loads(line)  # type: ignore[no-any-return]
 
@@ -106,7 +109,7 @@ async def measure(count: int, *, rounds: int) -> tuple[dict[str, float], dict[st
             await asyncio.to_thread(postgres.wipe)
 
 
-async def _compare(monitor: asyncio.subprocess.Process, rounds: int, port: int, key: Path) -> dict[str, list[float]]:
+async def _compare(monitor: Child, rounds: int, port: int, key: Path) -> dict[str, list[float]]:
     """In turn: a stretch of watching, then the same number of checks by each peer."""
     if not rounds:
         return {}
@@ -126,7 +129,7 @@ async def _compare(monitor: asyncio.subprocess.Process, rounds: int, port: int, 
     return found
 
 
-async def _stretch(monitor: asyncio.subprocess.Process, seconds: float) -> dict[str, float]:
+async def _stretch(monitor: Child, seconds: float) -> dict[str, float]:
     """What the monitor did in so many seconds from now on."""
     while (first := await line_of(monitor))["at"] < time.time() - 1.5:
         pass
@@ -138,7 +141,7 @@ async def _stretch(monitor: asyncio.subprocess.Process, seconds: float) -> dict[
     }
 
 
-async def _watch(monitor: asyncio.subprocess.Process, count: int) -> dict[str, float]:
+async def _watch(monitor: Child, count: int) -> dict[str, float]:
     empty = await line_of(monitor)
     begun = time.monotonic()
     while (now := await line_of(monitor))["streams"] < count:

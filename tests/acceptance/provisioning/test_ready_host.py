@@ -4,13 +4,17 @@ The tests follow one host through its life, in this order.
 """
 
 import asyncio
+import shutil
 
 import pytest
 from pydantic import SecretStr
 
 from lazaret.adapters.ssh import AsyncSshAccess
 from lazaret.entrypoints.checking import check_health
+from lazaret.entrypoints.office import open_office
+from lazaret.entrypoints.worker import run_worker
 from lazaret.kernel.errors import Conflict
+from lazaret.kernel.secrets import Redactor
 from lazaret.lab.instance import wait_for_port
 from lazaret.operations.model import OperationStatus
 from lazaret.servers.access import LoginRefused, PasswordLogin, PortState, SshEndpoint
@@ -140,3 +144,28 @@ async def test_a_ghost_cannot_be_rebuilt(scene: Scene) -> None:
                 await ask(session, scene.ghost, OPERATOR, at=scene.office.clock.now())
     calls = scene.lab.journal.entries(kind="call", server_id=900002)
     assert calls == []
+
+
+async def test_an_empty_database_adopts_a_server_that_is_in_order_and_changes_nothing(scene: Scene) -> None:
+    look = (
+        "cat /proc/sys/kernel/random/boot_id /etc/lazaret/baseline; docker ps -q; stat -c %Z /etc /root/.ssh /etc/ssh"
+    )
+    before = (await scene.on_host(look)).stdout
+    calls = len(scene.lab.journal.entries(kind="call"))
+    directory = scene.settings.lazaret_data_dir / "second"
+    directory.mkdir(mode=0o755)
+    shutil.copytree(scene.key.parent, directory / "ssh")
+    settings = scene.settings.model_copy(update={"lazaret_data_dir": directory})
+    async with open_office(settings, redactor=Redactor()) as office:
+        worker = asyncio.create_task(run_worker(office))
+        try:
+            second = Scene(scene.lab, office, settings)
+            operation = await second.until_ended()
+            assert operation.status == OperationStatus.SUCCEEDED, operation.error
+            server = await second.server()
+        finally:
+            worker.cancel()
+            await asyncio.gather(worker, return_exceptions=True)
+    assert server.status == ServerStatus.READY
+    assert len(scene.lab.journal.entries(kind="call")) == calls, "no reset, no reinstall, no reboot"
+    assert (await scene.on_host(look)).stdout == before
