@@ -12,16 +12,21 @@ from lazaret.operations.model import Operation, OperationKind
 async def tell_failure(session: AsyncSession, operation: Operation, at: datetime) -> None:
     """One message with what failed and what to do."""
     if operation.kind == OperationKind.RECOVER:  # its own words say all
-        text, level = f"{operation.error} {operation.hint or ''}", Level.CRITICAL
+        text, level = "{error} {hint}", Level.CRITICAL
     else:
-        start = f"{operation.kind} of {operation.server_handle} failed in the step {operation.step}:"
-        text = f"{start} {operation.error} {operation.hint or ''}"
+        text = "{kind} of {handle} failed in the step {step}: {error} {hint}"
         level = Level.CRITICAL if operation.error_code == "host_key_changed" else Level.ERROR
     notify_admins(
         session,
-        text.strip(),
+        text,
         level,
         at=at,
         server_handle=operation.server_handle,
         operation_id=operation.id,
+        incident_id=operation.params.get("incident_id"),
+        kind=operation.kind,
+        handle=operation.server_handle,
+        step=operation.step,
+        error=operation.error,
+        hint=operation.hint or "",
     )

@@ -16,15 +16,21 @@ def notify_admins(
     at: datetime,
     server_handle: str | None = None,
     operation_id: int | None = None,
+    incident_id: int | None = None,
     **data: Any,
 ) -> None:
-    """Owe the administrators this message, from the moment at which the caller's transaction commits."""
+    """Owe the administrators this message, from the moment at which the caller's transaction commits.
+
+    `message` is a template in English with its values in `data` (`"{handle} is ready."`), so that it can be translated.
+    """
+    message.format(**data)  # a message that cannot be written must fail here, not at night in the bot
     session.add(
         OutboxMessage(
             level=level.value,
             text=message,
             server_handle=server_handle,
             operation_id=operation_id,
+            incident_id=incident_id,
             data=data,
             created_at=at,
         )

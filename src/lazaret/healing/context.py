@@ -75,11 +75,12 @@ class HealingContext:
         async with self.run.db.transaction() as session:
             return await get_incident(session, self.incident_id)
 
-    async def tell(self, kind: TimelineKind, message: str, **data: object) -> None:
-        """A line in the incident's timeline and in the operation's live log."""
-        clean = self.run.redactor.clean(message)
+    async def tell(self, kind: TimelineKind, message: str, **values: object) -> None:
+        """A line in the incident's timeline and in the operation's live log; `message` is a template."""
+        clean = {name: self.run.redactor.clean(str(value)) for name, value in values.items()}
+        text = message.format(**clean) if clean else self.run.redactor.clean(message)
         now = self.run.clock.now()
         async with self.run.apply() as (session, _):
             incident = await get_incident(session, self.incident_id)
-            tell(session, incident, kind, clean, at=now, **self.run.redactor.clean_value(data))
-        await self.run.note(clean)
+            tell(session, incident, kind, message if clean else text, at=now, **clean)
+        await self.run.note(text)

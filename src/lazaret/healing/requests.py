@@ -24,6 +24,11 @@ from lazaret.servers.model import Hold, MaintenanceWindow
 from lazaret.servers.store import get_server, holds_on
 
 LONGEST_REASON = 500
+DECIDED = {
+    Decision.APPROVED: "{remedy} approved by {actor}. {note}",
+    Decision.DENIED: "{remedy} denied by {actor}. {note}",
+}
+"""How an incident's timeline tells of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,16 @@ class Infirmary:
             )
         store.decide(approval, decision, str(actor), at=at, note=note[:LONGEST_REASON])
         incident = await get_incident(session, approval.incident_id)
-        tell(session, incident, TimelineKind.PERSON, f"{approval.remedy} {decision} by {actor}. {note}".strip(), at=at)
+        tell(
+            session,
+            incident,
+            TimelineKind.PERSON,
+            DECIDED[decision],
+            at=at,
+            remedy=approval.remedy,
+            actor=actor,
+            note=note,
+        )
         audit.record(
             session,
             actor,
@@ -95,7 +109,15 @@ class Infirmary:
             max_attempts=MOST_ATTEMPTS,
         )
         operation = await self.intents.recover(session, incident.server_handle, intent, at=at)
-        tell(session, incident, TimelineKind.PERSON, f"{actor} asked for a recovery (operation {operation.id})", at=at)
+        tell(
+            session,
+            incident,
+            TimelineKind.PERSON,
+            "{actor} asked for a recovery (operation {operation_id})",
+            at=at,
+            actor=actor,
+            operation_id=operation.id,
+        )
         return operation
 
 

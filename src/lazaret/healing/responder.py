@@ -78,8 +78,8 @@ class Responder:
                 )
                 if is_new:
                     tell(session, incident, TimelineKind.OBSERVATION, because, at=now)
-                    text = f"The monitor cannot see, so nothing is judged: {because}"
-                    notify_admins(session, text, Level.CRITICAL, at=now, incident_id=incident.id)
+                    text = "The monitor cannot see, so nothing is judged: {because}"
+                    notify_admins(session, text, Level.CRITICAL, at=now, incident_id=incident.id, because=because)
                 return
             incident_or_none = await open_of(session, None, IncidentType.OBSERVER_BLIND)
             if incident_or_none is not None:
@@ -117,7 +117,15 @@ class Responder:
         )
         if not is_new:
             return
-        tell(session, incident, TimelineKind.OBSERVATION, f"{condition}: {verdict.because}", at=now)
+        tell(
+            session,
+            incident,
+            TimelineKind.OBSERVATION,
+            "{condition}: {because}",
+            at=now,
+            condition=condition,
+            because=verdict.because,
+        )
         HEALTH_CHECK_FAILURES.labels(condition=condition.value).inc()
         INCIDENTS.labels(type=kind.incident_type.value).inc()
         DETECTION.observe((now - incident.began_at).total_seconds())
@@ -137,8 +145,19 @@ class Responder:
             storm = await weigh_storm(session, server.handle, incident.id, self._rules, at=now)
         if storm is None:
             tell(session, incident, TimelineKind.MESSAGE, "the administrators were told", at=now)
-            text = f"{server.handle} ({server.public_ip}): {incident.cause}. {verdict.because}{_affected(services)}"
-            notify_admins(session, text, kind.level, at=now, server_handle=server.handle, incident_id=incident.id)
+            notify_admins(
+                session,
+                "{handle} ({address}): {cause}. {because} Services on it: {services}.",
+                kind.level,
+                at=now,
+                server_handle=server.handle,
+                incident_id=incident.id,
+                handle=server.handle,
+                address=server.public_ip,
+                cause=incident.cause,
+                because=verdict.because,
+                services=", ".join(services) or "none",
+            )
         await trigger_recovery(session, self._intents, incident, at=now)
 
     async def _resolve(
@@ -166,8 +185,15 @@ class Responder:
             tell(session, incident, TimelineKind.OBSERVATION, "it is over: seen by the monitor", at=now)
             await change_incident(session, incident.id, IncidentStatus.RESOLVED, audit.MONITOR, at=now)
             RECOVERY.observe((now - incident.detected_at).total_seconds())
-            text = f"{server.handle} is well again: {incident.cause} is over."
-            notify_admins(session, text, at=now, server_handle=server.handle, incident_id=incident.id)
+            notify_admins(
+                session,
+                "{handle} is well again: {cause} is over.",
+                at=now,
+                server_handle=server.handle,
+                incident_id=incident.id,
+                handle=server.handle,
+                cause=incident.cause,
+            )
         await session.flush()
         await self._back_in_service(session, server, now)
 
@@ -193,10 +219,6 @@ class Responder:
             at=now,
             reason="seen well by the monitor",
         )
-
-
-def _affected(services: list[str]) -> str:
-    return f" Services on it: {', '.join(services)}." if services else ""
 
 
 def kind_type(condition: Condition) -> IncidentType:

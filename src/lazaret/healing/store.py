@@ -36,7 +36,11 @@ async def remedies_for(session: AsyncSession, incident_id: int) -> list[RemedyRu
 
 
 async def recoveries_in_flight(session: AsyncSession, *, except_operation: int) -> int:
-    """Recoveries of other servers that have begun a remedy and are not over."""
+    """Recoveries of other servers with a remedy that was begun and has not ended.
+
+    One that waits between two rungs, for room or for a person, does not count: were it to, four of them could hold
+    each other back for ever.
+    """
     count = await session.scalar(
         select(func.count(func.distinct(RemedyRun.operation_id)))
         .join(Operation, Operation.id == RemedyRun.operation_id)
@@ -44,6 +48,7 @@ async def recoveries_in_flight(session: AsyncSession, *, except_operation: int) 
             Operation.kind == OperationKind.RECOVER.value,
             Operation.status.in_([status.value for status in LIVE]),
             Operation.id != except_operation,
+            RemedyRun.ended_at.is_(None),
         )
     )
     return count or 0

@@ -55,9 +55,15 @@ async def weigh_storm(
     if after.canary_allowed and after.canary in (None, handle):
         after = after.with_canary(handle)
         if before is None or before.canary != handle:
-            tell(session, fleet, TimelineKind.DECISION, f"{handle} goes first, as a canary", at=at)
+            tell(session, fleet, TimelineKind.DECISION, "{handle} goes first, as a canary", at=at, handle=handle)
     _remember(fleet, after)
     return None if after.canary == handle and after.canary_allowed else after.because
+
+
+CANARY_WORDS = {
+    True: "the canary {handle} came back: the others may follow",
+    False: "the canary {handle} did not come back: no remedy begins for now",
+}
 
 
 async def note_canary(session: AsyncSession, handle: str, *, helped: bool, at: datetime) -> None:
@@ -70,8 +76,7 @@ async def note_canary(session: AsyncSession, handle: str, *, helped: bool, at: d
     if state.canary != handle:
         return
     after = state.after_canary(helped=helped, at=at)
-    word = "came back: the others may follow" if helped else "did not come back: no remedy begins for now"
-    tell(session, fleet, TimelineKind.OBSERVATION, f"the canary {handle} {word}", at=at)
+    tell(session, fleet, TimelineKind.OBSERVATION, CANARY_WORDS[helped], at=at, handle=handle)
     _remember(fleet, after)
 
 
@@ -125,11 +130,14 @@ async def _begin(
     names = ", ".join(sorted(unwell)[:10])
     notify_admins(
         session,
-        f"{len(unwell)} of {total} servers are unwell at once ({names}). One cause is likely, so no remedy begins: "
-        f"{state.because}",
+        "{unwell} of {total} servers are unwell at once ({names}). One cause is likely, so no remedy begins: {because}",
         Level.CRITICAL,
         at=at,
         incident_id=fleet.id,
+        unwell=len(unwell),
+        total=total,
+        names=names,
+        because=state.because,
     )
     return fleet
 
@@ -148,7 +156,9 @@ async def _end(session: AsyncSession, fleet: Incident | None, state: StormState,
     _remember(fleet, state)
     tell(session, fleet, TimelineKind.DECISION, state.because, at=at)
     await change_incident(session, fleet.id, IncidentStatus.RESOLVED, audit.WORKER, at=at)
-    notify_admins(session, f"The storm is over: {state.because}", Level.INFO, at=at, incident_id=fleet.id)
+    notify_admins(
+        session, "The storm is over: {because}", Level.INFO, at=at, incident_id=fleet.id, because=state.because
+    )
 
 
 def _remember(fleet: Incident, state: StormState) -> None:

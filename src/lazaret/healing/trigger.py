@@ -45,13 +45,13 @@ async def trigger_recovery(
     try:
         operation = await intents.recover(session, incident.server_handle, intent, at=at)
     except LazaretError as error:
-        await _say_once(session, incident, f"no recovery begins: {error.message}", at=at)
+        await _say_once(session, incident, "no recovery begins: {because}", at=at, because=error.message)
         return None
     tell(
         session,
         incident,
         TimelineKind.DECISION,
-        f"recovery {operation.id} is to begin",
+        "recovery {operation_id} is to begin",
         at=at,
         operation_id=operation.id,
     )
@@ -72,7 +72,14 @@ async def withdraw_recovery(session: AsyncSession, live: Operation | None, incid
         return False
     await end_cancelled(session, live, audit.MONITOR, at=at)
     await add_event(session, live, "operation", "cancelled: the server came back by itself", at=at)
-    tell(session, incident, TimelineKind.DECISION, f"recovery {live.id} is cancelled: nothing was begun", at=at)
+    tell(
+        session,
+        incident,
+        TimelineKind.DECISION,
+        "recovery {operation_id} is cancelled: nothing was begun",
+        at=at,
+        operation_id=live.id,
+    )
     return True
 
 
@@ -143,7 +150,7 @@ async def _was_recovered_before(session: AsyncSession, incident_id: int) -> bool
     return found is not None
 
 
-async def _say_once(session: AsyncSession, incident: Incident, message: str, *, at: datetime) -> None:
+async def _say_once(session: AsyncSession, incident: Incident, message: str, *, at: datetime, **values: object) -> None:
     lines = await timeline_of(session, incident.id)
-    if not lines or lines[-1].message != message:
-        tell(session, incident, TimelineKind.DECISION, message, at=at)
+    if not lines or lines[-1].message != message.format(**values):
+        tell(session, incident, TimelineKind.DECISION, message, at=at, **values)

@@ -46,6 +46,6 @@ async def _leave_to_a_person(session: AsyncSession, operation: Operation, at: da
     incident = await get_incident(session, int(operation.params["incident_id"]), for_update=True)
     if incident.status == IncidentStatus.RESOLVED:
         return
-    tell(session, incident, TimelineKind.DECISION, f"handed over to a person: {operation.error}", at=at)
+    tell(session, incident, TimelineKind.DECISION, "handed over to a person: {error}", at=at, error=operation.error)
     details = {"operation_id": operation.id, "error": operation.error, "hint": operation.hint}
     await change_incident(session, incident.id, IncidentStatus.FAILED, audit.WORKER, at=at, details=details)

@@ -104,10 +104,20 @@ def tell(
     message: str,
     *,
     at: datetime,
-    **data: Any,
+    **values: Any,
 ) -> None:
-    """One line in the incident's timeline. Neither message nor data hold a secret."""
-    session.add(TimelineEntry(incident_id=incident.id, at=at, kind=kind.value, message=message, data=data))
+    """One line in the incident's timeline. No value holds a secret.
+
+    `message` is a template in English, filled from `values`; both are kept, so that it can be told in other languages.
+    Without values it is taken as it stands.
+    """
+    data = {"template": message, "values": {name: _plain(value) for name, value in values.items()}} if values else {}
+    text = message.format(**values) if values else message
+    session.add(TimelineEntry(incident_id=incident.id, at=at, kind=kind.value, message=text.strip(), data=data))
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, bool | int | float) or value is None else str(value)
 
 
 async def timeline_of(
@@ -134,7 +144,7 @@ async def acknowledge(session: AsyncSession, incident_id: int, actor: audit.Acto
         audit.record(
             session, actor, "incident.acknowledge", subject_of(incident.server_handle), at=at, incident_id=incident_id
         )
-        tell(session, incident, TimelineKind.PERSON, f"acknowledged by {actor}", at=at)
+        tell(session, incident, TimelineKind.PERSON, "acknowledged by {actor}", at=at, actor=actor)
     return incident
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import text
+from sqlalchemy import CheckConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from lazaret.kernel.database import Base
@@ -29,6 +29,7 @@ class User(Base):
     """A person known by Telegram."""
 
     __tablename__ = "users"
+    __table_args__ = (CheckConstraint("role in ('viewer', 'operator', 'admin')", name="role_known"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     telegram_id: Mapped[int] = mapped_column(unique=True)
@@ -36,6 +37,20 @@ class User(Base):
     first_name: Mapped[str | None]
     last_name: Mapped[str | None]
     is_admin: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Always what `role` says: older programs read and write it."""
+    role: Mapped[str | None]
+    """None: a stranger, who wrote to the bot and may do nothing."""
+    role_set_by: Mapped[str | None]
+    """Who decided the role; None: nobody did yet, so that TELEGRAM_ADMIN_IDS may."""
+    language_code: Mapped[str | None]
+    """What their Telegram speaks."""
+    language: Mapped[str | None]
+    """What they chose; goes before `language_code`."""
+    chat_id: Mapped[int | None]
+    """Where they are written to, when it is not `telegram_id`."""
+    muted_until: Mapped[datetime | None]
+    unreachable_since: Mapped[datetime | None]
+    """They blocked the bot, or never started it."""
     created_at: Mapped[datetime]
     last_seen: Mapped[datetime]
 

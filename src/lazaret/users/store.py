@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from lazaret.kernel import audit
 from lazaret.kernel.errors import NotFound, Unauthenticated
 from lazaret.users.model import ApiToken, Role, User
+
+SETTINGS = audit.Actor("TELEGRAM_ADMIN_IDS", audit.Channel.SYSTEM)
 
 TOKEN_PREFIX = "lzr_"  # noqa: S105 - makes a leaked token easy to search for
 
@@ -87,24 +90,71 @@ async def upsert_user(
     last_name: str | None,
     at: datetime,
     is_admin: bool | None = None,
+    actor: audit.Actor = audit.INVENTORY,
 ) -> tuple[User, bool]:
     """Create or update by Telegram id; `is_admin` None leaves it. Returns the user and whether they are new."""
-    values: dict[str, Any] = {"username": username, "first_name": first_name, "last_name": last_name, "last_seen": at}
-    if is_admin is not None:
-        values["is_admin"] = is_admin
+    names: dict[str, Any] = {"username": username, "first_name": first_name, "last_name": last_name, "last_seen": at}
     existed = await session.scalar(select(User.id).where(User.telegram_id == telegram_id))
-    statement = insert(User).values(telegram_id=telegram_id, created_at=at, **values)
-    await session.execute(statement.on_conflict_do_update(index_elements=["telegram_id"], set_=values))
-    user = await session.scalar(
-        select(User).where(User.telegram_id == telegram_id).execution_options(populate_existing=True)
-    )
-    assert user is not None
+    statement = insert(User).values(telegram_id=telegram_id, created_at=at, **names)
+    await session.execute(statement.on_conflict_do_update(index_elements=["telegram_id"], set_=names))
+    user = await get_user(session, telegram_id, for_update=True)
+    if is_admin is not None and is_admin != user.is_admin:
+        set_role(session, user, Role.ADMIN if is_admin else None, actor, at=at)
     return user, existed is None
 
 
-async def get_user(session: AsyncSession, telegram_id: int) -> User:
+async def register_or_update_user(
+    session: AsyncSession,
+    *,
+    telegram_id: int,
+    username: str | None,
+    first_name: str | None,
+    last_name: str | None,
+    language_code: str | None,
+    first_admins: Collection[int],
+    at: datetime,
+) -> User:
+    """The person behind an update of Telegram, as they are now. They can be reached, for they just wrote.
+
+    Somebody of `first_admins` becomes an administrator, unless a person decided on their role before.
+    """
+    user, _ = await upsert_user(
+        session, telegram_id=telegram_id, username=username, first_name=first_name, last_name=last_name, at=at
+    )
+    user.language_code, user.unreachable_since = language_code, None
+    await name_first_admins(session, {telegram_id} & set(first_admins), at=at)
+    return user
+
+
+async def name_first_admins(session: AsyncSession, telegram_ids: Collection[int], *, at: datetime) -> None:
+    """Make these people administrators, known or not, unless a person decided on their role before."""
+    for telegram_id in sorted(telegram_ids):
+        new = insert(User).values(telegram_id=telegram_id, created_at=at, last_seen=at)
+        await session.execute(new.on_conflict_do_nothing(index_elements=["telegram_id"]))
+        user = await get_user(session, telegram_id, for_update=True)
+        if user.role_set_by is None:
+            set_role(session, user, Role.ADMIN, SETTINGS, at=at)
+
+
+def set_role(session: AsyncSession, user: User, role: Role | None, actor: audit.Actor, *, at: datetime) -> None:
+    """What this person may do from now on; None: nothing."""
+    before, user.role = user.role, role.value if role else None
+    user.is_admin, user.role_set_by = role is Role.ADMIN, str(actor)
+    audit.record(session, actor, "user.role", f"user:{user.telegram_id}", at=at, before=before, after=user.role)
+
+
+async def admins(session: AsyncSession) -> list[User]:
+    """The administrators who can be reached, the first one first."""
+    rows = await session.scalars(
+        select(User).where(User.role == Role.ADMIN.value, User.unreachable_since.is_(None)).order_by(User.id)
+    )
+    return list(rows)
+
+
+async def get_user(session: AsyncSession, telegram_id: int, *, for_update: bool = False) -> User:
     """The user with this Telegram id, or `NotFound`."""
-    user = await session.scalar(select(User).where(User.telegram_id == telegram_id))
+    statement = select(User).where(User.telegram_id == telegram_id).execution_options(populate_existing=True)
+    user = await session.scalar(statement.with_for_update() if for_update else statement)
     if user is None:
         raise NotFound(f"There is no user with the Telegram id {telegram_id}.")
     return user

@@ -32,8 +32,9 @@ async def assert_ready(engine: Engine, operation_id: int, *, attempt: int = 1) -
     assert server.provisioned_at is not None
     assert OUR_KEY in engine.machine.authorized_keys
     assert await engine.stored_passwords() == 0, "a root password is kept although key login is proved"
-    told = engine.rows("select level, text from outbox where operation_id = %s", operation_id)
-    assert told == [("info", f"Server {engine.handle} ({engine.machine.address}) is ready.")]
+    told = engine.rows("select level, text, data from outbox where operation_id = %s", operation_id)
+    said = [(level, text.format(**data)) for level, text, data in told]
+    assert said == [("info", f"Server {engine.handle} ({engine.machine.address}) is ready.")]
 
 
 async def test_new_server(engine: Engine) -> None:

@@ -1,7 +1,9 @@
 """Many lost at once stop all remedies, and who cannot see does not judge."""
 
 import pytest
+from sqlalchemy import select
 
+from lazaret.healing.model import RemedyRun
 from lazaret.incidents.model import IncidentStatus
 from lazaret.servers.status import ServerStatus
 from tests.healing_scene import Scene, scene_of
@@ -45,6 +47,13 @@ async def test_all_lost_at_once_stops_remedies_and_one_canary_goes_first(hosts: 
 
         await scene.until("the storm is over", over, timeout_s=30)
         assert all(acts(scene, handle).count("reboot") == 1 for handle in scene.handles())
+        assert await most_at_once(scene) <= 3
+
+
+async def most_at_once(scene: Scene) -> int:
+    """How many remedies were at work at the same moment, at most."""
+    runs = await scene.rows(select(RemedyRun))
+    return max(sum(run.begun_at <= one.begun_at < (run.ended_at or one.begun_at) for run in runs) for one in runs)
 
 
 async def test_an_observer_whose_own_network_is_cut_judges_nobody() -> None:

@@ -8,9 +8,9 @@ from lazaret.healing.model import RemedyOutcome, RemedyRun
 from lazaret.healing.remedy import Remedy
 from lazaret.healing.state import RecoveryState
 from lazaret.healing.steps.step import Next, StepResult
-from lazaret.healing.store import end_remedy, remedy_of
+from lazaret.healing.store import end_remedy, recoveries_in_flight, remedy_of
 from lazaret.incidents.model import IncidentStatus, TimelineKind
-from lazaret.incidents.store import change_incident, tell
+from lazaret.incidents.store import change_incident, lock_fleet, tell
 from lazaret.kernel import audit
 from lazaret.kernel.errors import LazaretError
 from lazaret.operations.calls import was_made
@@ -31,7 +31,8 @@ async def act(ctx: HealingContext, state: RecoveryState) -> StepResult:
     rung = state["rung"]
     step = state["ladder"][rung]
     remedy = Remedy(step["remedy"])
-    await _spend(ctx, rung, remedy, step["because"])
+    if not await _spend(ctx, rung, remedy, step["because"]):
+        return Next("choose", "another recovery took the last room")
     scoped = replace(ctx, run=replace(ctx.run, scope=f"rung{rung}"))
     try:
         if remedy in ACTS:
@@ -42,7 +43,7 @@ async def act(ctx: HealingContext, state: RecoveryState) -> StepResult:
         if error.retryable and await _tries(ctx, rung) < TRIES:
             return Retry(error)
         return await _next_rung(ctx, state, f"{error.message} {error.hint}".strip())
-    await ctx.tell(TimelineKind.ATTEMPT, f"{remedy}: {detail}")
+    await ctx.tell(TimelineKind.ATTEMPT, "{remedy}: {detail}", remedy=remedy, detail=detail)
     return Next("prove", detail)
 
 
@@ -56,7 +57,7 @@ async def _set_up(ctx: HealingContext, state: RecoveryState, remedy: Remedy) -> 
     outcome = await ctx.provisioning.advance(ctx.run)
     match outcome:
         case Done():
-            await ctx.tell(TimelineKind.ATTEMPT, f"{remedy}: set up and proved")
+            await ctx.tell(TimelineKind.ATTEMPT, "{remedy}: set up and proved", remedy=remedy)
             return Next("prove", f"{remedy} is done", {"helped_by": remedy.value})
         case Wait():
             return outcome
@@ -85,12 +86,18 @@ async def _mark_failed(ctx: HealingContext, why: str) -> None:
             )
 
 
-async def _spend(ctx: HealingContext, rung: int, remedy: Remedy, because: str) -> None:
-    """The row that is the budget, once per rung."""
+async def _spend(ctx: HealingContext, rung: int, remedy: Remedy, because: str) -> bool:
+    """The row that is the budget, once per rung. False: no room is left.
+
+    Room was there when the rung was chosen; who takes it is decided here, one at a time.
+    """
     now = ctx.run.clock.now()
     async with ctx.run.apply() as (session, operation):
         if await remedy_of(session, operation.id, rung) is not None:
-            return
+            return True
+        await lock_fleet(session)
+        if await recoveries_in_flight(session, except_operation=operation.id) >= ctx.parts.limits.in_flight:
+            return False
         session.add(
             RemedyRun(
                 operation_id=operation.id,
@@ -104,7 +111,15 @@ async def _spend(ctx: HealingContext, rung: int, remedy: Remedy, because: str) -
         )
         incident = await change_incident(session, ctx.incident_id, IncidentStatus.RECOVERING, audit.WORKER, at=now)
         incident.recovery_attempts += 1
-        tell(session, incident, TimelineKind.ATTEMPT, f"begins: {remedy}. {because}", at=now, remedy=remedy.value)
+        tell(
+            session,
+            incident,
+            TimelineKind.ATTEMPT,
+            "begins: {remedy}. {because}",
+            at=now,
+            remedy=remedy,
+            because=because,
+        )
         audit.record(
             session,
             audit.WORKER,
@@ -115,6 +130,7 @@ async def _spend(ctx: HealingContext, rung: int, remedy: Remedy, because: str) -
             incident_id=ctx.incident_id,
             because=because,
         )
+    return True
 
 
 async def _tries(ctx: HealingContext, rung: int) -> int:
@@ -133,5 +149,6 @@ async def _next_rung(ctx: HealingContext, state: RecoveryState, why: str) -> Nex
     text = ctx.run.redactor.clean(why)
     async with ctx.run.apply() as (session, operation):
         await end_remedy(session, operation.id, state["rung"], RemedyOutcome.FAILED, text, at=ctx.run.clock.now())
-    await ctx.tell(TimelineKind.ATTEMPT, f"{state['ladder'][state['rung']]['remedy']} failed: {text}")
+    remedy = state["ladder"][state["rung"]]["remedy"]
+    await ctx.tell(TimelineKind.ATTEMPT, "{remedy} failed: {error}", remedy=remedy, error=text)
     return Next("choose", text, {"rung": state["rung"] + 1})

@@ -34,7 +34,14 @@ async def ask_approval(ctx: HealingContext, state: RecoveryState) -> StepResult:
         elif approval.decision is None and approval.expires_at <= now:
             decide(approval, Decision.EXPIRED, "time", at=now)
             incident = await get_incident(session, ctx.incident_id)
-            tell(session, incident, TimelineKind.DECISION, f"nobody approved {approval.remedy} in time", at=now)
+            tell(
+                session,
+                incident,
+                TimelineKind.DECISION,
+                "nobody approved {remedy} in time",
+                at=now,
+                remedy=approval.remedy,
+            )
         decision, decided_by, expires_at, why = (
             approval.decision,
             approval.decided_by,
@@ -47,7 +54,7 @@ async def ask_approval(ctx: HealingContext, state: RecoveryState) -> StepResult:
         return Next("hand_over", f"{decision} by {decided_by}")
     seen = await look(ctx)
     if seen.is_well:
-        await ctx.tell(TimelineKind.OBSERVATION, f"it came back while it was asked about: {seen.detail}")
+        await ctx.tell(TimelineKind.OBSERVATION, "it came back while it was asked about: {detail}", detail=seen.detail)
         return Next("restore", "it came back", {"helped_by": "itself"})
     until = min(expires_at, now + timedelta(seconds=LOOK_MEANWHILE_S))
     return Wait(why, asks_for=APPROVAL, until=until)
@@ -74,15 +81,24 @@ async def _ask(ctx: HealingContext, session: AsyncSession, state: RecoveryState)
     )
     session.add(approval)
     await session.flush()
-    tell(session, incident, TimelineKind.DECISION, f"asks for approval {approval.id}: {why}", at=now)
+    tell(
+        session,
+        incident,
+        TimelineKind.DECISION,
+        "asks for approval {approval_id}: {why}",
+        at=now,
+        approval_id=approval.id,
+        why=why,
+    )
     notify_admins(
         session,
-        f"{why} Approve: lazaret approvals approve {approval.id}  Deny: lazaret approvals deny {approval.id}",
+        "{why} Approve: lazaret approvals approve {approval_id}  Deny: lazaret approvals deny {approval_id}",
         Level.CRITICAL,
         at=now,
         server_handle=ctx.run.handle,
         operation_id=ctx.run.operation_id,
-        approval_id=approval.id,
         incident_id=ctx.incident_id,
+        approval_id=approval.id,
+        why=why,
     )
     return approval

@@ -56,7 +56,7 @@ async def _climb(ctx: HealingContext, step: PlannedStep, *, can_log_in: bool) ->
 async def _came_back(ctx: HealingContext, state: RecoveryState, seen: Look) -> Next:
     if await _setup_failed(ctx):
         return Next("hand_over", "it answers, and what was set up anew could not be proved")
-    await ctx.tell(TimelineKind.OBSERVATION, f"it came back before anything more was done: {seen.detail}")
+    await ctx.tell(TimelineKind.OBSERVATION, "it came back before anything more was done: {detail}", detail=seen.detail)
     return Next("restore", "it came back", {"helped_by": state["helped_by"] or "itself"})
 
 

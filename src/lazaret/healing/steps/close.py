@@ -54,10 +54,17 @@ async def close(ctx: HealingContext, state: RecoveryState) -> StepResult:
             took_s = (now - incident.detected_at).total_seconds()
             found_s = (incident.detected_at - incident.began_at).total_seconds()
             message = (
-                f"Server {server.handle} is back: {state['helped_by'] or 'itself'} helped. Services redeployed: "
-                f"{len(names)}. Detected in {found_s:.0f} s, recovered in {took_s:.0f} s."
+                "Server {handle} is back: {helped_by} helped. Services redeployed: {services}. "
+                "Detected in {found_s} s, recovered in {took_s} s."
             )
-            tell(session, incident, TimelineKind.MESSAGE, message, at=now)
+            values = {
+                "handle": server.handle,
+                "helped_by": state["helped_by"] or "itself",
+                "services": len(names),
+                "found_s": round(found_s),
+                "took_s": round(took_s),
+            }
+            tell(session, incident, TimelineKind.MESSAGE, message, at=now, **values)
             await change_incident(session, incident.id, IncidentStatus.RESOLVED, audit.WORKER, at=now)
             await note_canary(session, ctx.run.handle, helped=True, at=now)
             notify_admins(
@@ -68,6 +75,7 @@ async def close(ctx: HealingContext, state: RecoveryState) -> StepResult:
                 server_handle=server.handle,
                 operation_id=operation.id,
                 incident_id=incident.id,
+                **values,
             )
             RECOVERY.observe(took_s)
         result = {
@@ -112,7 +120,14 @@ async def _hand_over_with(session: AsyncSession, ctx: HealingContext, now: datet
     )
     for incident_id in list(siblings):
         sibling = await change_incident(session, incident_id, IncidentStatus.FAILED, audit.WORKER, at=now)
-        tell(session, sibling, TimelineKind.DECISION, f"handed over with incident {ctx.incident_id}", at=now)
+        tell(
+            session,
+            sibling,
+            TimelineKind.DECISION,
+            "handed over with incident {incident_id}",
+            at=now,
+            incident_id=ctx.incident_id,
+        )
 
 
 def _reason(state: RecoveryState) -> str:

@@ -24,7 +24,7 @@ async def diagnose(ctx: HealingContext, state: RecoveryState) -> StepResult:
     seen = await look(ctx)
     incident = await ctx.incident()
     if seen.is_well:
-        await ctx.tell(TimelineKind.OBSERVATION, f"it came back by itself: {seen.detail}")
+        await ctx.tell(TimelineKind.OBSERVATION, "it came back by itself: {detail}", detail=seen.detail)
         return Next("restore", "it came back by itself", {"helped_by": "itself"})
     condition = _condition(seen, incident.cause)
     facts = await _facts(ctx, condition, frozenset(Remedy(step["remedy"]) for step in state["ladder"][: state["rung"]]))
@@ -34,9 +34,11 @@ async def diagnose(ctx: HealingContext, state: RecoveryState) -> StepResult:
     names = ", then ".join(f"{r.remedy}{' (asks first)' if r.needs_approval else ''}" for r in plan.rungs)
     await ctx.tell(
         TimelineKind.DECISION,
-        f"diagnosis: {condition} ({seen.detail}). Plan: {names}. {plan.because}",
-        condition=condition.value,
-        ladder=[dict(step) for step in ahead],
+        "diagnosis: {condition} ({detail}). Plan: {plan}. {because}",
+        condition=condition,
+        detail=seen.detail,
+        plan=names,
+        because=plan.because,
     )
     return Next(
         "choose",

@@ -26,9 +26,9 @@ async def prove(ctx: HealingContext, state: RecoveryState) -> StepResult:
     async with ctx.run.apply() as (session, operation):
         await end_remedy(session, operation.id, rung, outcome, seen.detail, at=now)
     if outcome is RemedyOutcome.HELPED:
-        await ctx.tell(TimelineKind.OBSERVATION, f"{remedy} helped: {seen.detail}")
+        await ctx.tell(TimelineKind.OBSERVATION, "{remedy} helped: {detail}", remedy=remedy, detail=seen.detail)
         return Next("restore", f"{remedy} helped", {"helped_by": remedy.value})
-    await ctx.tell(TimelineKind.OBSERVATION, f"{remedy} did not help: {seen.detail}")
+    await ctx.tell(TimelineKind.OBSERVATION, "{remedy} did not help: {detail}", remedy=remedy, detail=seen.detail)
     to = "diagnose" if is_other_trouble(condition, seen.conditions) else "choose"
     return Next(to, f"{remedy} did not help", {"rung": rung + 1, **looked(ctx, seen)})
 
@@ -56,7 +56,7 @@ async def restore(ctx: HealingContext, state: RecoveryState) -> StepResult:
     async with ctx.run.apply() as (_, operation):
         operation.result = {**operation.result, "services_redeployed": names}
     for name in names:
-        await ctx.tell(TimelineKind.OBSERVATION, f"the service {name} is back")
+        await ctx.tell(TimelineKind.OBSERVATION, "the service {name} is back", name=name)
     return Next("close", f"services brought back: {', '.join(names) or 'none'}")
 
 

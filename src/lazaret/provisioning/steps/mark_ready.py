@@ -48,13 +48,18 @@ async def mark_ready(ctx: StepContext) -> Outcome:
             for over in OVER_WHEN_READY:
                 await incidents.resolve_open(session, server.handle, over, audit.WORKER, at=now)
             services = operation.result.get("services_redeployed")
-            suffix = f" Services redeployed: {len(services)}." if services is not None else ""
             notify_admins(
                 session,
-                f"Server {server.handle} ({server.public_ip}) is {server.status}.{suffix}",
+                "Server {handle} ({address}) is {status}."
+                if services is None
+                else "Server {handle} ({address}) is {status}. Services redeployed: {services}.",
                 at=now,
                 server_handle=server.handle,
                 operation_id=operation.id,
+                handle=server.handle,
+                address=server.public_ip,
+                status=server.status,
+                services=len(services or ()),
             )
         result = {**operation.result, "status": server.status}
     return Done(f"{ctx.run.handle} is {result['status']}", result=result)
