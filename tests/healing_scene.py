@@ -100,7 +100,10 @@ class Scene:
         return "\n".join(lines)
 
     async def messages(self) -> list[str]:
-        return [message.text.format(**message.data) for message in await self.rows(select(OutboxMessage).order_by(OutboxMessage.id))]
+        return [
+            message.text.format(**message.data)
+            for message in await self.rows(select(OutboxMessage).order_by(OutboxMessage.id))
+        ]
 
     async def until(self, what: str, condition: Callable[[], object], *, timeout_s: float = 60) -> None:
         """Wait until an async or plain condition holds."""

@@ -14,7 +14,7 @@ from lazaret.healing.model import Approval, Decision
 from lazaret.healing.steps.ask_approval import APPROVAL
 from lazaret.healing.trigger import MOST_ATTEMPTS
 from lazaret.incidents.model import IncidentStatus, TimelineKind
-from lazaret.incidents.store import get_incident, tell
+from lazaret.incidents.store import acknowledge, get_incident, tell
 from lazaret.kernel import audit
 from lazaret.kernel.errors import Conflict, InvalidInput, NotFound
 from lazaret.operations.intents import PRIORITY_RECOVERY, Intent, Intents
@@ -67,6 +67,8 @@ class Infirmary:
             )
         store.decide(approval, decision, str(actor), at=at, note=note[:LONGEST_REASON])
         incident = await get_incident(session, approval.incident_id)
+        if incident.status != IncidentStatus.RESOLVED:
+            await acknowledge(session, incident.id, actor, at=at)  # who answers has taken note
         tell(
             session,
             incident,

@@ -163,6 +163,8 @@ async def change_incident(
     if status is not before and status not in _NEXT[before]:
         legal = ", ".join(sorted(_NEXT[before])) or "none: it is over"
         raise IllegalIncidentChange(f"Incident {incident_id} is {before}, not {status}.", hint=f"Legal now: {legal}.")
+    if status is not before and actor.channel is not audit.Channel.SYSTEM:
+        tell(session, incident, TimelineKind.PERSON, "{actor} says: {status}", at=at, actor=actor, status=status.value)
     incident.status = status.value
     incident.details = {**incident.details, **(details or {})}
     incident.resolved_at = (
@@ -219,4 +221,6 @@ async def resolve_open(
 ) -> list[Incident]:
     """Resolve what is open of this type on this server, because its end was just proved."""
     rows, _ = await list_incidents(session, handle=handle, statuses=sorted(OPEN), incident_type=incident_type)
+    for row in rows:
+        tell(session, row, TimelineKind.OBSERVATION, "its end was proved by {actor}", at=at, actor=actor.name)
     return [await change_incident(session, row.id, IncidentStatus.RESOLVED, actor, at=at) for row in rows]

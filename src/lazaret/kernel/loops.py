@@ -1,5 +1,6 @@
 """Loops that must not die: each pass may fail and is counted, the next one comes all the same."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
@@ -23,7 +24,19 @@ async def every(interval_s: float, name: str, action: Callable[[], Awaitable[obj
                 logger.warning("loop.database_away", loop=name, error=type(error).__name__)
             else:
                 logger.exception("loop.pass_failed", loop=name)
+        end_if_cancelled()
         await clock.sleep(interval_s)
+
+
+def end_if_cancelled() -> None:
+    """Raise `CancelledError` where the running task was cancelled and somebody on the way lost it.
+
+    Before Python 3.12 `asyncio.wait_for` may return a result instead of the cancellation that came at the same moment
+    (https://github.com/python/cpython/issues/86296); libraries call it. A loop must then end all the same.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def restarting(name: str, action: Callable[[], Awaitable[object]], clock: Clock, *, pause_s: float = 1.0) -> None:

@@ -16,6 +16,7 @@ from lazaret.kernel.clock import Clock
 from lazaret.kernel.database import Database, is_away
 from lazaret.kernel.errors import LazaretError, Misconfigured
 from lazaret.kernel.logging import get_logger
+from lazaret.kernel.loops import end_if_cancelled
 from lazaret.kernel.metrics import PROVISIONING_ATTEMPTS, PROVISIONING_DURATION
 from lazaret.kernel.secrets import Redactor
 from lazaret.operations import store
@@ -164,6 +165,7 @@ class Runner:
     async def _keep_lease(self, run: OperationRun) -> None:
         """Renew until told otherwise. A database that is away for a while only delays the next renewal."""
         while True:
+            end_if_cancelled()
             await asyncio.sleep(self._lease_s / 4)
             try:
                 async with run.apply() as (session, operation):

@@ -1,6 +1,7 @@
 """The two clocks, and loops that live on one of them."""
 
 import asyncio
+import contextlib
 from datetime import timedelta
 
 import pytest
@@ -57,3 +58,19 @@ async def test_a_loop_can_be_cancelled() -> None:
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+async def test_a_loop_ends_although_a_library_lost_its_cancellation() -> None:
+    clock = ManualClock()
+    begun = asyncio.Event()
+
+    async def swallow() -> None:
+        begun.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+
+    running = asyncio.create_task(every(30, "test", swallow, clock))
+    await begun.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(running, 5)
