@@ -137,10 +137,11 @@ def digest(told: Sequence[Told], language: NullTranslations) -> Rich:
     worst = max((one.level for one in told), key=list(Level).index, default=Level.INFO)
     head = language.ngettext("{n} message in one", "{n} messages in one", len(told)).format(n=len(told))
     parts = [text(f"{EMOJI[worst]} ") + bold(head)]
-    room = LONGEST_DIGEST
+    letters = sum(len(name) + 2 for names in groups.values() for name in names)
     for (is_over, what), handles in sorted(groups.items()):
         mark = OVER if is_over else "•"
-        names = _fitting(handles, room // max(1, len(groups)), language)
+        share = sum(len(name) + 2 for name in handles) / letters
+        names = _fitting(handles, int(LONGEST_DIGEST * share), language)
         parts.append(text(f"{mark} {what} ({len(handles)}): {names}"))
     shown = notes[-8:]
     parts += [text(f"{EMOJI[one.level]} {_cut(fill(one.template, one.values, language), 120)}") for one in shown]

@@ -196,6 +196,19 @@ async def owed_digests(session: AsyncSession, user_id: int) -> list[Delivery]:
     return list(rows)
 
 
+async def newest_line(session: AsyncSession, delivery: Delivery) -> int:
+    """The id of the newest line of the timelines that a message is about; 1 where there is none."""
+    ids = [delivery.incident_id]
+    if delivery.kind == DeliveryKind.DIGEST:
+        ids = [member.incident_id for member in await members_of(session, delivery.id)]
+    newest = await session.scalar(
+        select(func.max(TimelineEntry.id))
+        .join(Incident, Incident.id == TimelineEntry.incident_id)
+        .where(or_(Incident.id.in_(ids), Incident.parent_id.in_(ids)))
+    )
+    return newest or 1
+
+
 async def outdated(session: AsyncSession, user_id: int) -> list[tuple[Delivery, int]]:
     """Messages whose incident has a newer line than they know, and the newest line's id."""
     about = or_(Incident.id == Delivery.incident_id, Incident.parent_id == Delivery.incident_id)

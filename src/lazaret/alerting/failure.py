@@ -6,15 +6,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.alerting.model import Level
 from lazaret.alerting.outbox import notify_admins
+from lazaret.kernel.i18n import mark
 from lazaret.operations.model import Operation, OperationKind
 
 
 async def tell_failure(session: AsyncSession, operation: Operation, at: datetime) -> None:
     """One message with what failed and what to do."""
     if operation.kind == OperationKind.RECOVER:  # its own words say all
-        text, level = "{error} {hint}", Level.CRITICAL
+        text, level = mark("{error} {hint}"), Level.CRITICAL
     else:
-        text = "{kind} of {handle} failed in the step {step}: {error} {hint}"
+        text = mark("{kind} of {handle} failed in the step {step}: {error} {hint}")
         level = Level.CRITICAL if operation.error_code == "host_key_changed" else Level.ERROR
     notify_admins(
         session,

@@ -50,3 +50,15 @@ def lines(parts: Iterable[Rich]) -> Rich:
     """One below the other."""
     found = list(parts)
     return Rich("\n".join(part.markdown for part in found), "\n".join(part.plain for part in found))
+
+
+LONGEST = 4096
+"""UTF-16 code units of one message: https://core.telegram.org/bots/api#sendmessage"""
+
+
+def fitting(plain: str) -> str:
+    """The text, cut to what one message holds."""
+    encoded = plain.encode("utf-16-le", "surrogatepass")
+    if len(encoded) // 2 <= LONGEST:
+        return plain
+    return encoded[: (LONGEST - 1) * 2].decode("utf-16-le", "ignore") + "…"

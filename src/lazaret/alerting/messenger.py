@@ -63,6 +63,12 @@ class MessageGone(MessengerError):
     code = "message_gone"
 
 
+class MessageRefused(MessengerError):
+    """The messenger does not take this message in any form; the next one may be fine."""
+
+    code = "message_refused"
+
+
 class TokenRefused(MessengerError):
     """The messenger does not accept our token: nothing can be sent until somebody sets a right one."""
 

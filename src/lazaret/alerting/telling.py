@@ -109,7 +109,6 @@ class Teller:
         if not isinstance(approval_id, int):
             return Message(said, buttons.of_note(row.server_handle), is_final=True)
         question = (await self.questions(session, [approval_id])).get(approval_id, Question(is_open=False))
-        said = cards.note(Level(row.level), "{why}", {"why": row.data.get("why", "")}, language)
         if question.is_open:
             return Message(said, buttons.of_question(approval_id, row.server_handle), is_final=False)
         answer = text(f"→ {fill(question.answer, question.values or {}, language)}" if question.answer else "→")
@@ -126,8 +125,7 @@ class Teller:
             elif one.outbox_id is not None:
                 row = texts[one.outbox_id]
                 told.append(cards.Told(Level(one.level), None, row.text, row.data))
-        is_final = all(fact.status is IncidentStatus.RESOLVED for fact in facts.values())
-        return Message(cards.digest(told, language), (), is_final)
+        return Message(cards.digest(told, language), (), is_final=False)  # more may be added to it
 
 
 async def _outbox(session: AsyncSession, ids: Sequence[int]) -> dict[int, OutboxMessage]:

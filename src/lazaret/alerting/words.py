@@ -73,7 +73,7 @@ NAMES: Mapping[str, str] = {
 def name_of(value: object, language: NullTranslations) -> str:
     """A value as people call it; what has no name stays as it is."""
     known = NAMES.get(str(value))
-    return language.gettext(known) if known is not None else str(value)
+    return language.gettext(known if known is not None else str(value)) if str(value) else ""
 
 
 def fill(template: str, values: Mapping[str, object], language: NullTranslations) -> str:

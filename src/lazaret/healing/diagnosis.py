@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from lazaret.healing.remedy import REMEDIES, Remedy
+from lazaret.kernel.i18n import mark
 from lazaret.probing.symptoms import Condition
 from lazaret.servers.model import RebuildPolicy
 from lazaret.servers.provider import Capability
@@ -76,26 +77,26 @@ _NO_ANSWER = frozenset(
 """Forms of one trouble, which change into each other while a machine goes down or comes up."""
 
 _WHY: dict[Remedy, str] = {
-    _R.RESTART_SERVICE: "A container that should run does not.",
-    _R.RESTART_DOCKER: "The machine answers and only Docker does not.",
-    _R.FREE_DISK: "There is room to be won without touching data.",
-    _R.FLUSH_FIREWALL: "A packet filter may shut us out; dropping its rules harms nothing and is quickly tried.",
-    _R.REBOOT: "The machine does not answer, or what runs on it does not mend.",
-    _R.PROVISION_AGAIN: "The way in, or what was set up, is to be made anew; data stays.",
-    _R.REINSTALL: "Nothing gentler is left.",
+    _R.RESTART_SERVICE: mark("A container that should run does not."),
+    _R.RESTART_DOCKER: mark("The machine answers and only Docker does not."),
+    _R.FREE_DISK: mark("There is room to be won without touching data."),
+    _R.FLUSH_FIREWALL: mark("A packet filter may shut us out; dropping its rules harms nothing and is quickly tried."),
+    _R.REBOOT: mark("The machine does not answer, or what runs on it does not mend."),
+    _R.PROVISION_AGAIN: mark("The way in, or what was set up, is to be made anew; data stays."),
+    _R.REINSTALL: mark("Nothing gentler is left."),
 }
 
 
 def plan_for(condition: Condition, facts: Facts) -> Plan:
     """The ladder for this condition. What the provider cannot do is left out; a reinstall obeys the policy."""
     if facts.flapping:
-        return _human("It comes and goes: another remedy would only add to that.")
+        return _human(mark("It comes and goes: another remedy would only add to that."))
     if condition is Condition.HOST_KEY_CHANGED:
         return _host_key_changed(facts)
     if condition is Condition.MEMORY_EXHAUSTED:
-        return _human("What uses the memory is a person's to judge.")
+        return _human(mark("What uses the memory is a person's to judge."))
     rungs = tuple(_rungs(condition, facts))
-    because = "" if rungs else "There is no remedy left that this provider could carry out."
+    because = "" if rungs else mark("There is no remedy left that this provider could carry out.")
     return Plan((*rungs, _to_a_person()), because)
 
 
@@ -118,7 +119,7 @@ def _rungs(condition: Condition, facts: Facts) -> Iterable[PlannedRung]:
             if facts.rebuild_policy is not RebuildPolicy.NEVER:
                 yield PlannedRung(remedy, _reinstall_asks(facts), _WHY[remedy])
         elif remedy is _R.REBOOT and facts.services_answer:
-            yield PlannedRung(remedy, True, "Its services answer, and a reboot would interrupt them.")
+            yield PlannedRung(remedy, True, mark("Its services answer, and a reboot would interrupt them."))
         else:
             yield PlannedRung(remedy, False, _WHY[remedy])
 
@@ -134,13 +135,13 @@ def _host_key_changed(facts: Facts) -> Plan:
         and _R.REINSTALL not in facts.tried
     )
     if not facts.provider_says_reinstalled_by_others or not may:
-        return _human("Another machine may be answering: nothing secret is sent there, and nothing is done.")
-    because = "The provider's history shows a reinstall that was not ours: the system that we knew is gone."
+        return _human(mark("Another machine may be answering: nothing secret is sent there, and nothing is done."))
+    because = mark("The provider's history shows a reinstall that was not ours: the system that we knew is gone.")
     return Plan((PlannedRung(_R.REINSTALL, True, because), _to_a_person()), because)
 
 
 def _to_a_person() -> PlannedRung:
-    return PlannedRung(_R.HUMAN, False, "All that may be tried by itself was tried.")
+    return PlannedRung(_R.HUMAN, False, mark("All that may be tried by itself was tried."))
 
 
 def _human(because: str) -> Plan:

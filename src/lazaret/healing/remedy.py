@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from lazaret.kernel.i18n import mark
 from lazaret.servers.provider import Capability
 
 
@@ -44,31 +45,32 @@ class RemedyFacts:
 
 REMEDIES: dict[Remedy, RemedyFacts] = {
     Remedy.RESTART_SERVICE: RemedyFacts(
-        "seconds without the service", "None: volumes stay.", 60, "The containers run and their health checks pass."
+        "seconds without the service", mark("None: volumes stay."), 60,
+        "The containers run and their health checks pass."
     ),
     Remedy.RESTART_DOCKER: RemedyFacts(
-        "seconds without all containers", "None: volumes stay.", 60, "Docker answers and its containers run."
+        "seconds without all containers", mark("None: volumes stay."), 60, "Docker answers and its containers run."
     ),
     Remedy.FREE_DISK: RemedyFacts(
-        "some seconds of disk work", "Rotated logs, caches and unused images go.", 30, "The disk has room again.",
+        "some seconds of disk work", mark("Rotated logs, caches and unused images go."), 30, "The disk has room again.",
         needs_evidence=True,
     ),
     Remedy.FLUSH_FIREWALL: RemedyFacts(
-        "a minute without packet filter", "None.", 20, "SSH answers.", needs=Capability.FLUSH_FIREWALL
+        "a minute without packet filter", mark("None."), 20, "SSH answers.", needs=Capability.FLUSH_FIREWALL
     ),
     Remedy.REBOOT: RemedyFacts(
-        "a minute or two without the server", "What was not written to the disk goes.", 180, "SSH answers after it.",
-        needs=Capability.REBOOT, needs_evidence=True,
+        "a minute or two without the server", mark("What was not written to the disk goes."), 180,
+        "SSH answers after it.", needs=Capability.REBOOT, needs_evidence=True,
     ),
     Remedy.PROVISION_AGAIN: RemedyFacts(
-        "some minutes; running services stay", "None: it converges what is there.", 60,
+        "some minutes; running services stay", mark("None: it converges what is there."), 60,
         "Key login, firewall and baseline are proved from outside.", needs=Capability.RESET_PASSWORD,
         needs_evidence=True,
     ),
     Remedy.REINSTALL: RemedyFacts(
-        "ten to fifteen minutes", "ALL DATA on the server and its backups at the provider go.", 60,
+        "ten to fifteen minutes", mark("ALL DATA on the server and its backups at the provider go."), 60,
         "A fresh system is set up, proved, and its services are deployed again.", needs=Capability.REINSTALL,
         needs_evidence=True,
     ),
-    Remedy.HUMAN: RemedyFacts("a person's time", "None.", 0, "A person says so.", needs_evidence=True),
+    Remedy.HUMAN: RemedyFacts("a person's time", mark("None."), 0, "A person says so.", needs_evidence=True),
 }  # fmt: skip

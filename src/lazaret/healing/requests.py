@@ -17,6 +17,7 @@ from lazaret.incidents.model import IncidentStatus, TimelineKind
 from lazaret.incidents.store import acknowledge, get_incident, tell
 from lazaret.kernel import audit
 from lazaret.kernel.errors import Conflict, InvalidInput, NotFound
+from lazaret.kernel.i18n import mark
 from lazaret.operations.intents import PRIORITY_RECOVERY, Intent, Intents
 from lazaret.operations.model import Operation, OperationKind, OperationStatus
 from lazaret.operations.store import get_operation
@@ -25,8 +26,8 @@ from lazaret.servers.store import get_server, holds_on
 
 LONGEST_REASON = 500
 DECIDED = {
-    Decision.APPROVED: "{remedy} approved by {actor}. {note}",
-    Decision.DENIED: "{remedy} denied by {actor}. {note}",
+    Decision.APPROVED: mark("{remedy} approved by {actor}. {note}"),
+    Decision.DENIED: mark("{remedy} denied by {actor}. {note}"),
 }
 """How an incident's timeline tells of an answer."""
 

@@ -20,6 +20,7 @@ from lazaret.incidents.store import change_incident, open_incident, open_of, tel
 from lazaret.kernel import audit
 from lazaret.kernel.clock import Clock
 from lazaret.kernel.database import Database
+from lazaret.kernel.i18n import mark
 from lazaret.kernel.metrics import DETECTION, HEALTH_CHECK_FAILURES, INCIDENTS, RECOVERY
 from lazaret.operations.intents import Intents
 from lazaret.operations.model import Operation, OperationKind
@@ -78,7 +79,7 @@ class Responder:
                 )
                 if is_new:
                     tell(session, incident, TimelineKind.OBSERVATION, because, at=now)
-                    text = "The monitor cannot see, so nothing is judged: {because}"
+                    text = mark("The monitor cannot see, so nothing is judged: {because}")
                     notify_admins(session, text, Level.CRITICAL, at=now, incident_id=incident.id, because=because)
                 return
             incident_or_none = await open_of(session, None, IncidentType.OBSERVER_BLIND)

@@ -15,6 +15,7 @@ from lazaret.healing.storm import StormState, judge_storm
 from lazaret.incidents.model import Incident, IncidentStatus, IncidentType, TimelineKind
 from lazaret.incidents.store import change_incident, get_incident, lock_fleet, open_incident, open_of, tell
 from lazaret.kernel import audit
+from lazaret.kernel.i18n import mark
 from lazaret.probing.model import ServerHealth
 from lazaret.probing.rules import Rules
 from lazaret.probing.verdict import Phase
@@ -61,8 +62,8 @@ async def weigh_storm(
 
 
 CANARY_WORDS = {
-    True: "the canary {handle} came back: the others may follow",
-    False: "the canary {handle} did not come back: no remedy begins for now",
+    True: mark("the canary {handle} came back: the others may follow"),
+    False: mark("the canary {handle} did not come back: no remedy begins for now"),
 }
 
 

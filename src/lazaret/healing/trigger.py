@@ -14,6 +14,7 @@ from lazaret.kernel import audit
 from lazaret.kernel.clock import Clock
 from lazaret.kernel.database import Database
 from lazaret.kernel.errors import LazaretError
+from lazaret.kernel.i18n import mark
 from lazaret.operations.intents import PRIORITY_RECOVERY, Intent, Intents, end_cancelled
 from lazaret.operations.model import LIVE, Operation, OperationKind, OperationStatus
 from lazaret.operations.store import add_event, live_operation
@@ -45,7 +46,7 @@ async def trigger_recovery(
     try:
         operation = await intents.recover(session, incident.server_handle, intent, at=at)
     except LazaretError as error:
-        await _say_once(session, incident, "no recovery begins: {because}", at=at, because=error.message)
+        await _say_once(session, incident, mark("no recovery begins: {because}"), at=at, because=error.message)
         return None
     tell(
         session,
@@ -111,7 +112,7 @@ class Pursuit:
                 return False
             incident = await get_incident(session, incident_id, for_update=True)
             if incident.status == IncidentStatus.RECOVERING:
-                text = "its recovery ended without proof: left to a person"
+                text = mark("its recovery ended without proof: left to a person")
                 tell(session, incident, TimelineKind.DECISION, text, at=now)
                 await change_incident(session, incident_id, IncidentStatus.FAILED, audit.WORKER, at=now)
                 return False

@@ -15,10 +15,13 @@ from lazaret.healing.steps.step import Next, StepResult
 from lazaret.healing.store import approval_of, decide
 from lazaret.incidents.model import TimelineKind
 from lazaret.incidents.store import get_incident, tell
+from lazaret.kernel.i18n import mark
 from lazaret.operations.outcome import Wait
 
 APPROVAL = "approval"
 """What an operation that asks a person waits for."""
+QUESTION = mark("{handle} is {condition}. Next would be: {remedy}. {because} Risk: {risk}")
+ASKS = mark("asks for approval {approval_id}: {handle} is {condition}. Next would be: {remedy}. {because} Risk: {risk}")
 LOOK_MEANWHILE_S = 30.0
 """While nobody answers, the server is looked at again so often."""
 
@@ -65,40 +68,35 @@ async def _ask(ctx: HealingContext, session: AsyncSession, state: RecoveryState)
     remedy = Remedy(step["remedy"])
     now = ctx.run.clock.now()
     incident = await get_incident(session, ctx.incident_id)
-    why = (
-        f"{ctx.run.handle} is {state['condition']}. Next would be: {remedy}. {step['because']} "
-        f"Risk: {REMEDIES[remedy].data_risk}"
-    )
+    values = {
+        "handle": ctx.run.handle,
+        "condition": state["condition"],
+        "remedy": remedy.value,
+        "because": step["because"],
+        "risk": REMEDIES[remedy].data_risk,
+    }
     approval = Approval(
         operation_id=ctx.run.operation_id,
         incident_id=ctx.incident_id,
         server_handle=ctx.run.handle,
         rung=state["rung"],
         remedy=remedy.value,
-        why=why,
+        why=QUESTION.format(**values),
         asked_at=now,
         expires_at=now + ctx.parts.approval_ttl,
     )
     session.add(approval)
     await session.flush()
-    tell(
-        session,
-        incident,
-        TimelineKind.DECISION,
-        "asks for approval {approval_id}: {why}",
-        at=now,
-        approval_id=approval.id,
-        why=why,
-    )
+    tell(session, incident, TimelineKind.DECISION, ASKS, at=now, approval_id=approval.id, **values)
     notify_admins(
         session,
-        "{why} Approve: lazaret approvals approve {approval_id}  Deny: lazaret approvals deny {approval_id}",
+        QUESTION,
         Level.CRITICAL,
         at=now,
         server_handle=ctx.run.handle,
         operation_id=ctx.run.operation_id,
         incident_id=ctx.incident_id,
         approval_id=approval.id,
-        why=why,
+        **values,
     )
     return approval

@@ -19,6 +19,7 @@ from lazaret.incidents.model import Incident, IncidentStatus, TimelineKind
 from lazaret.incidents.store import change_incident, get_incident, tell
 from lazaret.kernel import audit
 from lazaret.kernel.errors import LazaretError
+from lazaret.kernel.i18n import mark
 from lazaret.kernel.metrics import RECOVERY
 from lazaret.operations.outcome import Done, GiveUp
 from lazaret.servers import store as servers
@@ -53,7 +54,7 @@ async def close(ctx: HealingContext, state: RecoveryState) -> StepResult:
         if incident.status != IncidentStatus.RESOLVED:
             took_s = (now - incident.detected_at).total_seconds()
             found_s = (incident.detected_at - incident.began_at).total_seconds()
-            message = (
+            message = mark(
                 "Server {handle} is back: {helped_by} helped. Services redeployed: {services}. "
                 "Detected in {found_s} s, recovered in {took_s} s."
             )
