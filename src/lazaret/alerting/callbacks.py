@@ -29,7 +29,6 @@ class Act(StrEnum):
     APPROVE = "y"
     DENY = "n"
     WHY = "w"
-    CONFIRM = "c"
     PAGE = "p"
 
 

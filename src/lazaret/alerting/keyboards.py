@@ -45,10 +45,6 @@ class Buttons:
         """Under any other message that is about a server."""
         return self._about(handle, f"/servers/{handle}") if handle else ()
 
-    def to_confirm(self, subject: str) -> Keyboard:
-        """Under a question whether something is really meant."""
-        return ((self._act(self.language.gettext("Yes, do it"), Act.CONFIRM, subject),),)
-
     def to_page(self, subject: str, *, before: int | None, after: int | None) -> Keyboard:
         """Under one page of a list."""
         row = [self._act("◀", Act.PAGE, f"{subject}.{before}")] if before is not None else []

@@ -41,7 +41,7 @@ MESSAGE_GAP_S = 1.0
 """Between two messages into one chat: https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this"""
 GROUP_GAP_S = 3.0
 """The same for a group, which takes 20 a minute."""
-LONGEST_PAUSE_S = 4.0
+LONGEST_PAUSE_S = 3.0
 """After a failure to reach the messenger it is tried again within this time."""
 REFUSED_PAUSE_S = 60.0
 """So long nothing is sent after the messenger refused our token."""

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from lazaret.adapters.ssh import AsyncSshAccess, SshReadingStreams
 from lazaret.adapters.ssh.access_key import access_key_of
 from lazaret.deployments.store import has_running
-from lazaret.entrypoints.harbour import expected_on
+from lazaret.entrypoints.harbour import expectations_on, expected_on
 from lazaret.entrypoints.office import Office
 from lazaret.healing.responder import Responder
 from lazaret.kernel.loops import restarting
@@ -29,7 +29,9 @@ async def run_monitor(office: Office) -> None:
     async def anchors() -> AnchorState:
         return await look_at_anchors(senses.access, anchors_of(office.settings))
 
-    responder = Responder(office.db, office.clock, office.intents, rules, has_services=has_running)
+    responder = Responder(
+        office.db, office.clock, office.intents, rules, has_services=has_running, expecting=expectations_on
+    )
     monitor = Monitor(office.db, senses, responder, anchors=anchors, expecting=expected_on)
     await restarting("monitor", monitor.run, office.clock)
 

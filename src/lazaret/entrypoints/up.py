@@ -29,7 +29,7 @@ GRACE_S = 5
 
 
 async def run_up(settings: Settings, redactor: Redactor, *, parts: Collection[str]) -> None:
-    """Run some of `api`, `worker`, `monitor` until a signal. The first signal ends gracefully, the second at once."""
+    """Run some of `api`, `worker`, `monitor`, `bot` until a signal: the first ends gracefully, the second at once."""
     async with ending_by_signal(), contextlib.AsyncExitStack() as stack:
         listening = listen_on(settings.lazaret_bind, settings.lazaret_port) if "api" in parts else None
         if listening is not None:
@@ -45,6 +45,10 @@ async def run_up(settings: Settings, redactor: Redactor, *, parts: Collection[st
                 from lazaret.entrypoints.monitor import run_monitor  # noqa: PLC0415 - heavy; the API needs none of it
 
                 group.create_task(run_monitor(office))
+            if "bot" in parts:
+                from lazaret.entrypoints.bot.process import run_bot  # noqa: PLC0415 - heavy; the API needs none of it
+
+                group.create_task(run_bot(office))
             if "worker" in parts:
                 from lazaret.entrypoints.worker import run_worker  # noqa: PLC0415 - heavy; the API needs none of it
 
@@ -101,7 +105,7 @@ async def serve(office: Office, listening: socket.socket) -> None:
         timeout_graceful_shutdown=GRACE_S,
         ws="none",
     )
-    server = _Server(config)
+    server = QuietServer(config)
     task = asyncio.create_task(server.serve(sockets=[listening]))
     try:
         await asyncio.shield(task)
@@ -112,7 +116,7 @@ async def serve(office: Office, listening: socket.socket) -> None:
         raise
 
 
-class _Server(uvicorn.Server):
+class QuietServer(uvicorn.Server):
     """uvicorn without signal handlers of its own."""
 
     @contextlib.contextmanager

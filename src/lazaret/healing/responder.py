@@ -26,6 +26,7 @@ from lazaret.operations.intents import Intents
 from lazaret.operations.model import Operation, OperationKind
 from lazaret.operations.store import live_operation
 from lazaret.probing.rules import Rules
+from lazaret.probing.symptoms import Expectations, services_down
 from lazaret.probing.verdict import Condition, Phase, Verdict
 from lazaret.probing.watcher import Watcher
 from lazaret.servers import store as servers
@@ -44,8 +45,10 @@ class Responder:
         rules: Rules,
         *,
         has_services: Callable[[AsyncSession, str], Awaitable[bool]],
+        expecting: Callable[[AsyncSession, str], Awaitable[Expectations]],
     ) -> None:
         self._has_services = has_services
+        self._expecting = expecting
         self._db = db
         self._clock = clock
         self._intents = intents
@@ -62,6 +65,8 @@ class Responder:
             live = await live_operation(session, handle, for_update=True)
             server = await servers.get_server(session, handle, for_update=True)
             present = _present(verdict)
+            if Condition.SERVICE_DOWN in present and await self._is_meant_to_be_down(session, watcher):
+                present.remove(Condition.SERVICE_DOWN)
             if verdict.phase is Phase.WELL:
                 await self._resolve(session, server, live, set(map(kind_type, present)), now)
             if await self._stays_out(session, server, live, now):
@@ -86,6 +91,11 @@ class Responder:
             if incident_or_none is not None:
                 await change_incident(session, incident_or_none.id, IncidentStatus.RESOLVED, audit.MONITOR, at=now)
                 notify_admins(session, "The monitor sees again.", at=now, incident_id=incident_or_none.id)
+
+    async def _is_meant_to_be_down(self, session: AsyncSession, watcher: Watcher) -> bool:
+        """Somebody stopped the service a moment ago, and the watcher still expects it to run."""
+        full = watcher.reading.full if watcher.reading is not None else None
+        return full is not None and not services_down(full, await self._expecting(session, watcher.server.handle))
 
     async def _stays_out(self, session: AsyncSession, server: Server, live: Operation | None, now: datetime) -> bool:
         """Whether somebody is at work on the server, so that trouble is no news."""

@@ -1,6 +1,6 @@
 """Reads and writes of the tables of healing: the spent budget, approvals, evidence."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, func, select
@@ -69,6 +69,11 @@ async def approval_of(session: AsyncSession, operation_id: int, rung: int) -> Ap
         select(Approval).where(Approval.operation_id == operation_id, Approval.rung == rung)
     )
     return found
+
+
+async def approvals_by_id(session: AsyncSession, ids: Collection[int]) -> list[Approval]:
+    """These questions; what is not there is left out."""
+    return list(await session.scalars(select(Approval).where(Approval.id.in_(ids))))
 
 
 async def get_approval(session: AsyncSession, approval_id: int, *, for_update: bool = False) -> Approval:

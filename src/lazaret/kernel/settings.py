@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import available_timezones
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -120,6 +121,23 @@ class Settings(BaseModel):
     telegram_admin_ids: frozenset[int] = Field(
         frozenset(), description="Comma-separated Telegram ids of the first administrators."
     )
+    telegram_webhook_url: str = Field(
+        "", description="Public https address for Telegram to call. Empty: the bot asks by itself (long polling)."
+    )
+    telegram_webhook_bind: str = Field("127.0.0.1", description="Address on which the webhook listens.")
+    telegram_webhook_port: int = Field(8443, ge=1, le=65535, description="Port on which the webhook listens.")
+    lazaret_quiet_hours: str = Field(
+        "", description="Span like 23:00-07:00 in which errors come without a sound and what matters less waits."
+    )
+    lazaret_time_zone: str = Field("UTC", description="Time zone of the quiet hours, for example Europe/Vilnius.")
+    lazaret_escalate_after: float = Field(
+        300,
+        ge=0,
+        description="Seconds until a critical incident that nobody answers rings the next administrator. 0: never.",
+    )
+    lazaret_public_url: str = Field(
+        "", description="Address at which people open the dashboard, for buttons in Telegram. Empty: no such buttons."
+    )
     notification_rate_limit: int = Field(10, ge=1, description="Messages per user and hour; critical ones always pass.")
 
     @field_validator("time4vps_managed_server_ids", "telegram_admin_ids", mode="before")
@@ -132,6 +150,20 @@ class Settings(BaseModel):
         if not all(re.fullmatch(r"-?[0-9]+", part) for part in parts):  # int() would read 1_2 as 12, pydantic 1.0 as 1
             raise ValueError("ids are whole numbers separated by commas")
         return parts
+
+    @field_validator("lazaret_quiet_hours")
+    @classmethod
+    def _quiet_hours_can_be_read(cls, value: str) -> str:
+        if value and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d", value):
+            raise ValueError("quiet hours are written HH:MM-HH:MM")
+        return value
+
+    @field_validator("lazaret_time_zone")
+    @classmethod
+    def _zone_is_known(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError("no such time zone; write one like Europe/Vilnius")
+        return value
 
     @field_validator("lazaret_anchors", mode="before")
     @classmethod

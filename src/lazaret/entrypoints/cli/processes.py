@@ -10,10 +10,12 @@ from lazaret.entrypoints.cli.session import command, prepare
 
 @command
 async def up() -> None:
-    """Run API, worker, monitor and database in one process, until Ctrl-C."""
+    """Run API, worker, monitor, bot (when it has a token) and database in one process, until Ctrl-C."""
     from lazaret.entrypoints.up import run_up  # noqa: PLC0415
 
-    await run_up(*prepare(), parts=frozenset({"api", "worker", "monitor"}))
+    settings, redactor = prepare()
+    parts = {"api", "worker", "monitor"} | ({"bot"} if settings.telegram_bot_token is not None else set())
+    await run_up(settings, redactor, parts=parts)
 
 
 @command
@@ -38,6 +40,14 @@ async def monitor() -> None:
     from lazaret.entrypoints.up import run_up  # noqa: PLC0415
 
     await run_up(*prepare(), parts=frozenset({"monitor"}))
+
+
+@command
+async def bot() -> None:
+    """Run the Telegram bot alone: it answers people and sends what is owed."""
+    from lazaret.entrypoints.up import run_up  # noqa: PLC0415
+
+    await run_up(*prepare(), parts=frozenset({"bot"}))
 
 
 @command

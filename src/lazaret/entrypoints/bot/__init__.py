@@ -1,0 +1,1 @@
+"""The Telegram bot: what people ask, what they press, and who may."""
