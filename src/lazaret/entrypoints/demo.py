@@ -19,6 +19,7 @@ from lazaret.entrypoints.up import ending_by_signal, listen_on, serve
 from lazaret.entrypoints.worker import run_worker
 from lazaret.kernel import audit
 from lazaret.kernel.logging import configure_logging
+from lazaret.kernel.loops import end_tasks
 from lazaret.kernel.secrets import Redactor
 from lazaret.kernel.settings import load_settings
 from lazaret.lab.instance import Lab
@@ -100,9 +101,7 @@ async def _show(lab: Lab, directory: Path, console: Console, *, once: bool) -> b
                 console.print("\nIt keeps running: try the API, or log in. Ctrl-C ends and removes everything.")
                 await asyncio.gather(*running)
         finally:
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            await end_tasks(*running)
             listening.close()
     return all_ready and is_back
 

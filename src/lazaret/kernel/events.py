@@ -12,7 +12,6 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.kernel.logging import get_logger
-from lazaret.kernel.loops import end_if_cancelled
 
 logger = get_logger(__name__)
 
@@ -28,7 +27,6 @@ async def listen(conninfo: str, *, retry_s: float = 1.0) -> AsyncIterator[tuple[
     """Topics and payloads as they are announced. Reconnects for ever; yields `("reconnected", "")` after a gap."""
     connected_before = False
     while True:
-        end_if_cancelled()
         try:
             async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
                 await connection.execute(f"LISTEN {CHANNEL}")

@@ -16,7 +16,7 @@ from lazaret.kernel.clock import Clock
 from lazaret.kernel.database import Database, is_away
 from lazaret.kernel.errors import LazaretError, Misconfigured
 from lazaret.kernel.logging import get_logger
-from lazaret.kernel.loops import end_if_cancelled
+from lazaret.kernel.loops import end_tasks
 from lazaret.kernel.metrics import PROVISIONING_ATTEMPTS, PROVISIONING_DURATION
 from lazaret.kernel.secrets import Redactor
 from lazaret.operations import store
@@ -32,6 +32,8 @@ logger = get_logger(__name__)
 
 LEASE_S = 12.0
 """Shorter than the time after which a worker is taken for dead. It is renewed four times as often."""
+ORDERLY_END_S = 30.0
+"""A cancelled run gets so long to end what it began on a machine, before it is cancelled again."""
 MAX_RESUMES = 5
 """Crashes in a row without one step of progress before the operation is given up as poison."""
 
@@ -148,9 +150,7 @@ class Runner:
             if not work.done():
                 await keeper  # the lease is lost, or the operation was cancelled and is over
         finally:
-            for task in (work, keeper):
-                task.cancel()
-            await asyncio.gather(work, keeper, return_exceptions=True)
+            await end_tasks(work, keeper, grace_s=ORDERLY_END_S)
         try:
             return work.result()
         except (store.LeaseLost, asyncio.CancelledError):
@@ -165,7 +165,6 @@ class Runner:
     async def _keep_lease(self, run: OperationRun) -> None:
         """Renew until told otherwise. A database that is away for a while only delays the next renewal."""
         while True:
-            end_if_cancelled()
             await asyncio.sleep(self._lease_s / 4)
             try:
                 async with run.apply() as (session, operation):

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from lazaret.kernel.clock import Clock
 from lazaret.kernel.database import Database
 from lazaret.kernel.logging import get_logger
-from lazaret.kernel.loops import every
+from lazaret.kernel.loops import end_tasks, every
 from lazaret.kernel.metrics import READINGS, STREAMS, VERDICTS
 from lazaret.probing import store
 from lazaret.probing.fleet import AnchorState, FleetVerdict, judge_fleet
@@ -125,9 +125,7 @@ class Monitor:
     async def _watch_only(self, wanted: dict[str, WatchedServer]) -> None:
         gone = [handle for handle in self._tasks if handle not in wanted or self._must_restart(wanted[handle])]
         ended = [self._tasks.pop(handle) for handle in gone]
-        for task in ended:
-            task.cancel()
-        await asyncio.gather(*ended, return_exceptions=True)
+        await end_tasks(*ended)
         for handle in gone:
             self.watchers.pop(handle, None)
             self._told.pop(handle, None)

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from lazaret.kernel.clock import Clock
-from lazaret.kernel.loops import end_if_cancelled
 from lazaret.probing.reading import Reading
 from lazaret.probing.rules import Rules
 from lazaret.probing.sighting import Means, Seen, Sighting, seen_by
@@ -97,7 +96,6 @@ class Watcher:
             ) as readings:
                 self.streaming = True
                 while True:
-                    end_if_cancelled()
                     async with asyncio.timeout(stall_s):
                         reading = await anext(readings)
                     await self._read(reading)
@@ -141,7 +139,6 @@ class Watcher:
     async def _look_until_well(self) -> None:
         """Rounds of fresh looks: quick ones while there is a suspicion, slow ones for a server that is lost."""
         while True:
-            end_if_cancelled()
             if await self._look():
                 return
             rules = self._senses.rules

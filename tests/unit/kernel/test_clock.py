@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from lazaret.kernel.clock import ManualClock, SystemClock
-from lazaret.kernel.loops import every, restarting
+from lazaret.kernel.loops import end_tasks, every, restarting
 
 
 async def test_sleeping_moves_a_manual_clock() -> None:
@@ -60,17 +60,39 @@ async def test_a_loop_can_be_cancelled() -> None:
         await running
 
 
-async def test_a_loop_ends_although_a_library_lost_its_cancellation() -> None:
-    clock = ManualClock()
+async def test_a_task_ends_although_a_library_lost_its_cancellation() -> None:
     begun = asyncio.Event()
 
-    async def swallow() -> None:
+    async def loses_the_first() -> None:
         begun.set()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(60)
+        await asyncio.sleep(60)
 
-    running = asyncio.create_task(every(30, "test", swallow, clock))
+    task = asyncio.create_task(loses_the_first())
     await begun.wait()
+    await asyncio.wait_for(end_tasks(task, grace_s=0.01), 5)
+    assert task.cancelled()
+
+
+@pytest.mark.parametrize("fails", [True, False])
+async def test_a_loop_goes_on_after_a_group_of_tasks_and_ends_when_cancelled(fails: bool) -> None:
+    """Before Python 3.12 a failed group of tasks leaves its parent marked as cancelled."""
+    clock = ManualClock()
+    passes: list[float] = []
+
+    async def work() -> None:
+        passes.append(clock.monotonic())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_fail() if fails else asyncio.sleep(0))
+
+    running = asyncio.create_task(every(30, "test", work, clock))
+    while len(passes) < 5:
+        await asyncio.sleep(0)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(running, 5)
+
+
+async def _fail() -> None:
+    raise ValueError("this one failed")

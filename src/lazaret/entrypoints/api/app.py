@@ -10,6 +10,7 @@ from lazaret import __version__
 from lazaret.entrypoints.api import deployments, events, healing, health, incidents, operations, servers, tokens, users
 from lazaret.entrypoints.api.problems import add_problem_handlers, problem
 from lazaret.entrypoints.office import Office
+from lazaret.kernel.loops import end_tasks
 
 LARGEST_BODY = 1024 * 1024
 """Bytes; nothing that is sent here needs more."""
@@ -26,8 +27,7 @@ def create_app(office: Office) -> FastAPI:
             yield
         finally:
             bell.close()
-            listener.cancel()
-            await asyncio.gather(listener, return_exceptions=True)
+            await end_tasks(listener)
 
     app = FastAPI(
         title="Lazaret",

@@ -32,7 +32,7 @@ from lazaret.kernel.errors import LazaretError, Misconfigured
 from lazaret.kernel.i18n import LANGUAGES, mark, translator
 from lazaret.kernel.leadership import try_lead
 from lazaret.kernel.logging import get_logger
-from lazaret.kernel.loops import end_if_cancelled, every, restarting
+from lazaret.kernel.loops import every, restarting
 from lazaret.kernel.secrets import load_or_create_key
 from lazaret.kernel.settings import Settings
 from lazaret.users.model import User
@@ -91,9 +91,7 @@ async def _converse(office: Office) -> None:
                 try:
                     async with _updates(app, office.settings):
                         logger.info("bot.answers", username=app.bot.username)
-                        while True:
-                            end_if_cancelled()
-                            await asyncio.sleep(60)
+                        await asyncio.Event().wait()
                 finally:
                     await app.stop()
         except InvalidToken:
