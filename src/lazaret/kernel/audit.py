@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -82,3 +83,14 @@ def record(
             details=details,
         )
     )
+
+
+async def entries(session: AsyncSession, *, search: str = "", before: int = 0, limit: int = 100) -> list[AuditEntry]:
+    """Newest first; `search` is looked for in actor, action and subject; `before` is the id to go on from."""
+    statement = select(AuditEntry).order_by(AuditEntry.id.desc()).limit(limit)
+    if before:
+        statement = statement.where(AuditEntry.id < before)
+    if search:
+        columns = (AuditEntry.actor, AuditEntry.action, AuditEntry.subject)
+        statement = statement.where(or_(*(column.icontains(search, autoescape=True) for column in columns)))
+    return list(await session.scalars(statement))

@@ -10,7 +10,8 @@ import lazaret.operations.model
 import lazaret.probing.model
 import lazaret.servers.call_budget
 import lazaret.servers.model
-import lazaret.users.model  # noqa: F401 - importing registers the tables
+import lazaret.users.model
+import lazaret.users.sessions  # noqa: F401 - importing registers the tables
 from lazaret.kernel.database import Base
 
 metadata = Base.metadata

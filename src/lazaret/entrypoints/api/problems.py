@@ -9,8 +9,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
-from lazaret.kernel.errors import Category, LazaretError
+from lazaret.entrypoints.dashboard.app import is_page
+from lazaret.entrypoints.dashboard.web import error_page
+from lazaret.kernel.errors import Category, LazaretError, NotFound
 from lazaret.kernel.logging import get_logger
 from lazaret.kernel.secrets import Redactor
 
@@ -47,13 +50,17 @@ def add_problem_handlers(app: FastAPI, redactor: Redactor) -> None:
     """Turn every exception of `app` into a problem; the unforeseen are logged under an id that the answer names."""
 
     @app.exception_handler(LazaretError)
-    async def known(_: Request, error: LazaretError) -> JSONResponse:
+    async def known(request: Request, error: LazaretError) -> Response:
+        if is_page(request.url.path):
+            return error_page(request, error, STATUS[error.category])
         details = {"details": error.details} if error.details else {}
         message, hint = redactor.clean(error.message), redactor.clean(error.hint)
         return problem(STATUS[error.category], error.code, message, hint=hint, **details)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        if is_page(request.url.path):
+            return error_page(request, NotFound("There is no such page."), HTTPStatus.NOT_FOUND)
         errors = [
             {"where": [str(part) for part in one["loc"]], "message": one["msg"].removeprefix("Value error, ")}
             for one in error.errors()
@@ -77,14 +84,19 @@ def add_problem_handlers(app: FastAPI, redactor: Redactor) -> None:
         )
 
     @app.exception_handler(HTTPException)
-    async def http(_: Request, error: HTTPException) -> JSONResponse:
+    async def http(request: Request, error: HTTPException) -> Response:
+        if is_page(request.url.path):
+            return error_page(request, NotFound(str(error.detail)), error.status_code)
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
         return problem(error.status_code, code, str(error.detail))
 
     @app.exception_handler(Exception)
-    async def unforeseen(request: Request, error: Exception) -> JSONResponse:
+    async def unforeseen(request: Request, error: Exception) -> Response:
         reference = uuid.uuid4().hex[:12]
         logger.error("api.failed", reference=reference, path=request.url.path, exc_info=error)
+        if is_page(request.url.path):
+            text = LazaretError("Something went wrong on our side.", hint=f"The log has the details under {reference}.")
+            return error_page(request, text, HTTPStatus.INTERNAL_SERVER_ERROR)
         return problem(
             HTTPStatus.INTERNAL_SERVER_ERROR,
             "internal_error",

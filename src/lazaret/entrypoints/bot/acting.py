@@ -10,6 +10,8 @@ from lazaret.kernel.errors import InvalidInput
 from lazaret.kernel.i18n import LANGUAGES
 from lazaret.operations.model import Operation
 from lazaret.servers.store import get_server, holds_on
+from lazaret.users.model import Role
+from lazaret.users.sessions import create_login_link
 
 
 async def provision(ask: Ask) -> Reply:
@@ -107,6 +109,23 @@ async def language(ask: Ask) -> Reply:
         raise InvalidInput(ask.say("Which language?"), hint=" ".join(f"/language {one}" for one in LANGUAGES))
     ask.person.language = word
     return Reply(text("👌"))
+
+
+async def login(ask: Ask) -> Reply:
+    """A link that signs the one who asks in to the dashboard, once, with the role that they have by then."""
+    address = ask.office.settings.lazaret_public_url.rstrip("/")
+    if not address:
+        raise InvalidInput(
+            ask.say("I do not know the address of the dashboard."),
+            hint=ask.say("Set LAZARET_PUBLIC_URL and try again."),
+        )
+    secret = await create_login_link(
+        ask.session, ask.actor.name, Role(ask.person.role or Role.VIEWER), ask.actor, at=ask.at, user_id=ask.person.id
+    )
+    url = f"{address}/sign-in/{secret.get_secret_value()}"
+    return Reply(
+        lines([text(ask.say("This link signs you in, once, within ten minutes. Show it to nobody.")), text(url)])
+    )
 
 
 async def _subject_length_reason(ask: Ask) -> tuple[str | None, timedelta | None, str]:

@@ -49,6 +49,7 @@ COMMANDS: Mapping[str, Command] = {
     "freeze": Command(Role.OPERATOR, mark("stop all action"), acting.freeze, "[HANDLE] [4h] WHY"),
     "unfreeze": Command(Role.OPERATOR, mark("end a freeze"), acting.unfreeze, "[HANDLE]"),
     "mute": Command(Role.VIEWER, mark("hear only what is critical"), acting.mute, "2h"),
+    "login": Command(Role.VIEWER, mark("a link to the dashboard"), acting.login),
     "language": Command(Role.VIEWER, mark("English or Russian"), acting.language, "en|ru"),
 }
 

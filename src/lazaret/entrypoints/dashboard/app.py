@@ -1,0 +1,21 @@
+"""Mounts the dashboard on the application of the API."""
+
+from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
+
+from lazaret.entrypoints.dashboard import audit, deployments, fleet, incidents, live, operations, settings, sign_in
+from lazaret.entrypoints.dashboard.web import HERE
+
+PAGES = (sign_in, live, operations, incidents, deployments, audit, settings, fleet)
+
+
+def add_dashboard(app: FastAPI) -> None:
+    """Every page, and the few static files."""
+    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
+    for module in PAGES:
+        app.include_router(module.router)
+
+
+def is_page(path: str) -> bool:
+    """Whether people, and not programs, ask for this."""
+    return not path.startswith(("/api/", "/users/", "/openapi.json", "/metrics", "/healthz", "/readyz"))

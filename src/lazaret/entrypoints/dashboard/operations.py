@@ -1,0 +1,73 @@
+"""Operations: the list, and one run in detail with its live log."""
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from lazaret.entrypoints.api.shapes import Id
+from lazaret.entrypoints.dashboard.web import Acting, Seeing
+from lazaret.healing.graph import NODES as RECOVERY
+from lazaret.operations.model import LIVE, Operation, OperationKind, OperationStatus
+from lazaret.operations.store import events_after, get_operation, list_operations, steps_of
+from lazaret.provisioning.graph import STEPS as PROVISIONING
+
+router = APIRouter(include_in_schema=False)
+PAGE = 50
+LOG_LINES = 400
+
+
+@router.get("/operations")
+async def operations(visit: Seeing, status: str = "", page: int = 1) -> Response:
+    """What is at work, and what ended."""
+    wanted = [OperationStatus(status)] if status in list(OperationStatus) else []
+    number = max(1, min(page, 100_000))
+    async with visit.office.db.transaction() as session:
+        rows, total = await list_operations(session, statuses=wanted, limit=PAGE, offset=(number - 1) * PAGE)
+    return visit.page(
+        "operations.html",
+        rows=rows,
+        page=number,
+        pages=max(1, -(-total // PAGE)),
+        status=status if wanted else "",
+        statuses=list(OperationStatus),
+    )
+
+
+@router.get("/operations/{operation_id}")
+async def operation(visit: Seeing, operation_id: Id) -> Response:
+    """One operation: its steps, its log, its error."""
+    async with visit.office.db.transaction() as session:
+        found = await get_operation(session, operation_id)
+        steps = await steps_of(session, operation_id)
+        events = await events_after(session, 0, operation_id=operation_id, limit=5000)
+    ran = {step.name: step.status for step in steps}
+    tasks = [event.data for event in events if event.kind == "task"]
+    counts = [(one.get("position"), one.get("total")) for one in tasks if one.get("total")]
+    return visit.page(
+        "operation.html",
+        operation=found,
+        steps=steps,
+        ahead=[name for name in nodes_of(found) if name not in ran],
+        events=events[-LOG_LINES:],
+        cut=max(0, len(events) - LOG_LINES),
+        progress=counts[-1] if counts else None,
+        is_live=found.status in LIVE,
+    )
+
+
+def nodes_of(operation: Operation) -> list[str]:
+    """The steps that the graph of such an operation has, in their order."""
+    if operation.kind == OperationKind.RECOVER:
+        return [node.name for node in RECOVERY]
+    return [node.name for node in PROVISIONING] if operation.kind != OperationKind.DEPLOY else []
+
+
+@router.post("/operations/{operation_id}/cancel")
+async def cancel(visit: Acting, operation_id: Id) -> Response:
+    """Stop it: at once when no worker has it, else at its next safe point."""
+
+    async def do() -> str:
+        async with visit.office.db.transaction() as session:
+            await visit.office.intents.cancel(session, operation_id, visit.actor, at=visit.at)
+        return visit.say("Operation {id} is being cancelled.", id=operation_id)
+
+    return await visit.act(f"/operations/{operation_id}", do)
