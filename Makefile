@@ -90,6 +90,14 @@ bench-watch: setup ## what watching costs per server and reading, up to 10,000 s
 bench-detect: setup ## how soon a dead server is noticed, and whether a living one is ever called dead
 	@$(BIN)/python tests/bench/detect.py
 
+.PHONY: screenshots
+screenshots: setup ## every page of the dashboard in light, dark and on a phone, into docs/screenshots
+	@$(BIN)/python -m tests.screenshots
+
+.PHONY: translations
+translations: setup ## bring the catalogues up to date with the texts; says what is not translated
+	@$(BIN)/python scripts/translations
+
 .PHONY: docs
 docs: setup ## regenerate what is generated
 	@$(BIN)/python -m lazaret.servers.states_doc > docs/states.md
