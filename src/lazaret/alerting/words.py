@@ -70,6 +70,41 @@ NAMES: Mapping[str, str] = {
 }
 
 
+OUTCOMES: Mapping[str, str] = {
+    # operations, steps, remedies, versions, answers
+    "queued": mark("queued"),
+    "running": mark("running"),
+    "waiting": mark("waiting"),
+    "succeeded": mark("succeeded"),
+    "failed": mark("failed"),
+    "cancelled": mark("cancelled"),
+    "superseded": mark("superseded"),
+    "advanced": mark("done"),
+    "retry": mark("to be tried again"),
+    "interrupted": mark("interrupted"),
+    "begun": mark("at work"),
+    "helped": mark("helped"),
+    "no_effect": mark("did not help"),
+    "not_needed": mark("not needed"),
+    "deploying": mark("being deployed"),
+    "stopped": mark("stopped"),
+    "removed": mark("removed"),
+    "new": mark("new"),
+    "good": mark("good"),
+    "bad": mark("bad"),
+    "approved": mark("approved"),
+    "denied": mark("denied"),
+    "expired": mark("expired"),
+    "revoked": mark("revoked"),
+}
+
+
+def outcome_of(value: object, language: NullTranslations) -> str:
+    """How far a piece of work has come, as people call it."""
+    known = OUTCOMES.get(str(value))
+    return language.gettext(known) if known is not None else str(value)
+
+
 def name_of(value: object, language: NullTranslations) -> str:
     """A value as people call it; what has no name stays as it is."""
     known = NAMES.get(str(value))
@@ -88,6 +123,8 @@ def duration(seconds: float, language: NullTranslations) -> str:
     whole = max(0, round(seconds))
     if whole < 60:
         return language.gettext("{s} s").format(s=whole)
+    if 600 <= whole < 3600:
+        return language.gettext("{min} min").format(min=whole // 60)
     if whole < 3600:
         return language.gettext("{min} min {s} s").format(min=whole // 60, s=whole % 60)
     if whole < 86400:

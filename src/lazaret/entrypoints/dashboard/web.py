@@ -16,7 +16,7 @@ from starlette.datastructures import FormData
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from lazaret import __version__
-from lazaret.alerting.words import duration, name_of
+from lazaret.alerting.words import duration, fill, name_of, outcome_of
 from lazaret.entrypoints.api.security import office_of
 from lazaret.entrypoints.office import Office
 from lazaret.kernel.audit import Actor, Channel
@@ -178,6 +178,7 @@ def _templates(language: str) -> Environment:
     )
     environment.install_gettext_translations(words, newstyle=True)  # type: ignore[attr-defined]
     environment.filters |= {
+        "outcome": lambda value: outcome_of(value, words),
         "name": lambda value: name_of(value, words),
         "ago": lambda moment, now: duration((now - moment).total_seconds(), words),
         "span": lambda seconds: duration(seconds, words),
@@ -189,8 +190,6 @@ def _templates(language: str) -> Environment:
 
 def _said(message: str, data: Mapping[str, Any], words: NullTranslations) -> str:
     """A line of a timeline in a language; an old one, or one without a template, as it stands."""
-    from lazaret.alerting.words import fill  # noqa: PLC0415
-
     return fill(data["template"], data.get("values", {}), words) if data.get("template") else words.gettext(message)
 
 
