@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from lazaret.entrypoints.bot.process import run_bot
 from lazaret.entrypoints.demo_rescue import rescue
 from lazaret.entrypoints.monitor import run_monitor
 from lazaret.entrypoints.office import Office, open_office
@@ -24,6 +26,7 @@ from lazaret.kernel.secrets import Redactor
 from lazaret.kernel.settings import load_settings
 from lazaret.lab.instance import Lab
 from lazaret.lab.real_hosts import missing_for_real_hosts
+from lazaret.lab.telegram.server import TelegramServer
 from lazaret.operations.model import OperationEvent
 from lazaret.operations.store import events_after
 from lazaret.provisioning.graph import STEPS
@@ -31,9 +34,12 @@ from lazaret.servers.model import Server
 from lazaret.servers.status import ServerStatus
 from lazaret.servers.store import list_servers
 from lazaret.users.model import Role
+from lazaret.users.sessions import create_login_link
 from lazaret.users.store import create_token
 
 LOOK_S = 0.2
+YOU = 501
+"""Number of the one person who has a phone in the demo."""
 PATIENCE_S = 900.0
 """With --once: after that the demo has failed."""
 BRISK = {
@@ -83,26 +89,36 @@ async def _show(lab: Lab, directory: Path, console: Console, *, once: bool) -> b
     redactor = Redactor()
     configure_logging(level="error", log_format="console", redactor=redactor)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-    places = {"LAZARET_DATA_DIR": str(directory), "LAZARET_PORT": "0"}
-    settings = load_settings(lab.environment() | BRISK | places)
-    async with open_office(settings, redactor=redactor) as office:
-        listening = listen_on(settings.lazaret_bind, settings.lazaret_port)
-        parts = (serve(office, listening), run_worker(office), run_monitor(office))
-        running = [asyncio.create_task(part) for part in parts]
-        all_ready = is_back = False
-        try:
-            servers = await _watch(office, console)
-            all_ready = bool(servers) and all(server.status == ServerStatus.READY for server in servers)
-            _tell(servers, office, console)
-            if all_ready:
-                is_back = await rescue(lab, office, servers[0].handle, console)
-            _how_to_look(listening.getsockname()[1], await _token(office), console)
-            if not once:
-                console.print("\nIt keeps running: try the API, or log in. Ctrl-C ends and removes everything.")
-                await asyncio.gather(*running)
-        finally:
-            await end_tasks(*running)
-            listening.close()
+    listening = listen_on("127.0.0.1", 0)
+    address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    async with TelegramServer().running() as telegram:
+        places = {"LAZARET_DATA_DIR": str(directory), "LAZARET_PUBLIC_URL": address}
+        settings = load_settings(lab.environment() | BRISK | telegram.environment(YOU) | places)
+        telegram.telegram.person(YOU, first_name="You", has_started=True)
+        async with open_office(settings, redactor=redactor) as office:
+            return await _run(lab, office, listening, telegram, console, once=once)
+
+
+async def _run(
+    lab: Lab, office: Office, listening: socket.socket, telegram: TelegramServer, console: Console, *, once: bool
+) -> bool:
+    parts = (serve(office, listening), run_worker(office), run_monitor(office), run_bot(office))
+    running = [asyncio.create_task(part) for part in parts]
+    all_ready = is_back = False
+    try:
+        await _how_to_look(office, telegram, console)
+        servers = await _watch(office, console)
+        all_ready = bool(servers) and all(server.status == ServerStatus.READY for server in servers)
+        _tell(servers, office, console)
+        if all_ready:
+            is_back = await rescue(lab, office, servers[0].handle, console)
+        if not once:
+            await _how_to_look(office, telegram, console)
+            console.print("\nIt keeps running: look around, or log in. Ctrl-C ends and removes everything.")
+            await asyncio.gather(*running)
+    finally:
+        await end_tasks(*running)
+        listening.close()
     return all_ready and is_back
 
 
@@ -199,6 +215,11 @@ def _tell(servers: Sequence[Server], office: Office, console: Console) -> None:
             console.print(f"      ssh -i {key} -o UserKnownHostsFile=/dev/null root@{server.public_ip}", soft_wrap=True)
 
 
-def _how_to_look(port: int, token: str, console: Console) -> None:
-    console.print(f"\n  API    http://127.0.0.1:{port}/docs")
-    console.print(f"  token  {token}", soft_wrap=True)
+async def _how_to_look(office: Office, telegram: TelegramServer, console: Console) -> None:
+    """Where to follow it: a link to the dashboard that works once, and the phone of the lab."""
+    address = office.settings.lazaret_public_url
+    async with office.db.transaction() as session:
+        link = await create_login_link(session, "you", Role.ADMIN, audit.WORKER, at=office.clock.now())
+    console.print(f"\n  dashboard  {address}/sign-in/{link.get_secret_value()}", soft_wrap=True)
+    console.print(f"  phone      {telegram.root_url}/phone?person={YOU}")
+    console.print(f"  API        {address}/docs   (token: {await _token(office)})\n", soft_wrap=True)

@@ -79,6 +79,14 @@ class TelegramServer:
         """The bot's."""
         return self.telegram.token
 
+    def environment(self, *administrators: int) -> dict[str, str]:
+        """The variables that point Lazaret at this messenger. Holds the bot's token."""
+        return {
+            "TELEGRAM_BOT_TOKEN": self.token,
+            "TELEGRAM_API_BASE_URL": self.root_url,
+            "TELEGRAM_ADMIN_IDS": ",".join(map(str, administrators)),
+        }
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator["TelegramServer"]:
         """Listen on loopback while the block runs."""
