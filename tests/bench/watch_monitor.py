@@ -11,7 +11,9 @@ from lazaret.adapters.ssh import AsyncSshAccess, SshReadingStreams
 from lazaret.adapters.ssh.access_key import load_or_create_access_key
 from lazaret.kernel.clock import SystemClock
 from lazaret.kernel.database import Database
+from lazaret.kernel.logging import configure_logging
 from lazaret.kernel.metrics import READINGS
+from lazaret.kernel.secrets import Redactor
 from lazaret.probing.fleet import AnchorState
 from lazaret.probing.monitor import Monitor
 from lazaret.probing.rules import Rules
@@ -80,4 +82,5 @@ def tell(streams: int, lag_ms: float) -> None:
 
 
 if __name__ == "__main__":
+    configure_logging(level="error", log_format="json", redactor=Redactor())  # standard output is for figures
     asyncio.run(main(sys.argv[1], sys.argv[2], float(sys.argv[3]), float(sys.argv[4])))

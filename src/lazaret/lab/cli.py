@@ -14,6 +14,7 @@ from lazaret.kernel.errors import InvalidInput, Unavailable
 from lazaret.lab.account import new_account
 from lazaret.lab.cli_faults import faults_app
 from lazaret.lab.cli_options import AsJson, Handle, Name, Root, clear_errors, client_of, print_servers, progress
+from lazaret.lab.cli_telegram import telegram_app
 from lazaret.lab.client import LabClient
 from lazaret.lab.daemon import LabDirectory, LabFile, run_daemon, serve, start, stop
 from lazaret.lab.environment import as_shell, lab_environment
@@ -24,6 +25,7 @@ from lazaret.lab.simulated_rack import DEFAULT_SSH_PORT
 
 lab_app = typer.Typer(help="A local cloud to try Lazaret on.", no_args_is_help=True, pretty_exceptions_enable=False)
 lab_app.add_typer(faults_app)
+lab_app.add_typer(telegram_app)
 
 
 @lab_app.command()

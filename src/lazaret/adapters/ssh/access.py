@@ -10,6 +10,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import asyncssh
 
@@ -34,6 +35,10 @@ from lazaret.servers.access import (
 
 CLOSE_S = 2.0
 """How long a connection may take to say goodbye."""
+
+HANDSHAKES = 128
+"""So many at the same time: some milliseconds of work each, so that the last of them has its answer within a second."""
+_TURNS: "WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]" = WeakKeyDictionary()
 
 T = TypeVar("T")
 
@@ -123,17 +128,32 @@ async def open_connection(
 
 
 async def _over_ssh(endpoint: SshEndpoint, talk: Callable[[socket.socket], Awaitable[T]], timeout_s: float) -> T:
-    """Connect and talk, within `timeout_s` in all. Connecting first tells a silent host from a silent SSH server."""
+    """Connect and talk, within `timeout_s` in all. Connecting first tells a silent host from a silent SSH server.
+
+    A handshake is work for this machine: so that thousands at once, as after a start, do not time each other out, they
+    wait their turn, and the wait is not the host's.
+    """
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + timeout_s
+    begun = loop.time()
     sock = await _connected(endpoint, timeout_s)
+    left_s = timeout_s - (loop.time() - begun)
     try:
-        with while_logging_in(endpoint):
-            async with asyncio.timeout_at(deadline):
-                return await talk(sock)
+        async with _handshakes():
+            with while_logging_in(endpoint):
+                async with asyncio.timeout(left_s):
+                    return await talk(sock)
     except BaseException:
         sock.close()
         raise
+
+
+def _handshakes() -> asyncio.Semaphore:
+    """The turns of this event loop."""
+    loop = asyncio.get_running_loop()
+    found = _TURNS.get(loop)
+    if found is None:
+        found = _TURNS[loop] = asyncio.Semaphore(HANDSHAKES)
+    return found
 
 
 async def _connected(endpoint: SshEndpoint, timeout_s: float) -> socket.socket:

@@ -35,6 +35,21 @@ _GONE_MESSAGE = ("message to edit not found", "message can't be edited", "messag
 _UNCHANGED = "message is not modified"
 
 
+async def send_telegram_message(
+    bot: Bot, telegram_id: int, text: str, *, mode: str | None = None, keyboard: Keyboard = (), is_silent: bool = False
+) -> int:
+    """Send one message as it is, return its id. Raises the library's errors."""
+    message = await bot.send_message(
+        telegram_id,
+        text,
+        parse_mode=mode,
+        reply_markup=_markup(keyboard),
+        disable_notification=is_silent,
+        link_preview_options=NO_PREVIEW,
+    )
+    return message.message_id
+
+
 class TelegramMessenger:
     """Sends and edits. What Telegram refuses as markup, or with its buttons, goes out as plain text without them."""
 
@@ -45,15 +60,9 @@ class TelegramMessenger:
         self, chat_id: int, text: str, *, plain: str, keyboard: Keyboard = (), is_silent: bool = False
     ) -> int:
         async def attempt(content: str, mode: str | None, buttons: Keyboard) -> int:
-            message = await self._bot.send_message(
-                chat_id,
-                content,
-                parse_mode=mode,
-                reply_markup=_markup(buttons),
-                disable_notification=is_silent,
-                link_preview_options=NO_PREVIEW,
+            return await send_telegram_message(
+                self._bot, chat_id, content, mode=mode, keyboard=buttons, is_silent=is_silent
             )
-            return message.message_id
 
         return await _with_fallback(attempt, text, plain, keyboard)
 

@@ -7,7 +7,18 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request, Response
 
 from lazaret import __version__
-from lazaret.entrypoints.api import deployments, events, healing, health, incidents, operations, servers, tokens, users
+from lazaret.entrypoints.api import (
+    audit,
+    deployments,
+    events,
+    healing,
+    health,
+    incidents,
+    operations,
+    servers,
+    tokens,
+    users,
+)
 from lazaret.entrypoints.api.problems import add_problem_handlers, problem
 from lazaret.entrypoints.dashboard.app import add_dashboard
 from lazaret.entrypoints.office import Office
@@ -40,7 +51,7 @@ def create_app(office: Office) -> FastAPI:
     app.state.bell = events.Bell()
     add_problem_handlers(app, office.redactor)
     app.middleware("http")(_refuse_large_bodies)
-    for module in (users, servers, incidents, healing, deployments, operations, tokens, events, health):
+    for module in (users, audit, servers, incidents, healing, deployments, operations, tokens, events, health):
         app.include_router(module.router)
     add_dashboard(app)
     return app

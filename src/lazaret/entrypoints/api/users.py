@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Response, status
 from pydantic import Field
 
-from lazaret.entrypoints.api.security import OfficeDep, Operator, Viewer
+from lazaret.entrypoints.api.security import Admin, OfficeDep, Operator, Viewer, actor_of
 from lazaret.entrypoints.api.shapes import INT64_MAX, Answer, Page, Request, ShortText, WindowDep
 from lazaret.kernel.errors import Forbidden
 from lazaret.users import store
@@ -26,8 +26,16 @@ class UserAnswer(Answer):
     first_name: str | None
     last_name: str | None
     is_admin: bool
+    role: Role | None
+    """None: a stranger, who may do nothing."""
     created_at: datetime
     last_seen: datetime
+
+
+class RoleRequest(Request):
+    """What a person may do; null: nothing."""
+
+    role: Role | None
 
 
 class UserRequest(Request):
@@ -48,7 +56,9 @@ async def create_or_update_user(
     if body.is_admin is not None and not caller.role.includes(Role.ADMIN):
         raise Forbidden("Only an admin token may say who is an administrator.", hint="Leave is_admin out.")
     async with office.db.transaction() as session:
-        user, is_new = await store.upsert_user(session, **body.model_dump(), at=office.clock.now())
+        user, is_new = await store.upsert_user(
+            session, **body.model_dump(), at=office.clock.now(), actor=actor_of(caller)
+        )
     response.status_code = status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
     return UserAnswer.model_validate(user)
 
@@ -67,3 +77,14 @@ async def get_user(telegram_id: Annotated[int, Path(ge=1, le=INT64_MAX)], _: Vie
     """The user with this Telegram id."""
     async with office.db.transaction() as session:
         return UserAnswer.model_validate(await store.get_user(session, telegram_id))
+
+
+@router.put("/{telegram_id}/role")
+async def set_role(
+    telegram_id: Annotated[int, Path(ge=1, le=INT64_MAX)], body: RoleRequest, caller: Admin, office: OfficeDep
+) -> UserAnswer:
+    """What this person may do from now on, in Telegram and on the dashboard."""
+    async with office.db.transaction() as session:
+        user = await store.get_user(session, telegram_id, for_update=True)
+        store.set_role(session, user, body.role, actor_of(caller), at=office.clock.now())
+        return UserAnswer.model_validate(user)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lazaret import __version__
-from lazaret.entrypoints.cli import deployments, healing, operating, processes, reading, tokens
+from lazaret.entrypoints.cli import deployments, healing, operating, people, processes, reading, tokens
 
 app = typer.Typer(
     help="Keeps a fleet of rented VPS set up, watched and healed.",
@@ -22,6 +22,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     processes.api,
     processes.worker,
     processes.monitor,
+    processes.bot,
     processes.demo,
     processes.doctor,
     reading.servers,
@@ -32,6 +33,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     healing.freeze,
     healing.unfreeze,
     healing.holds,
+    people.audit,
 )
 for function in COMMANDS:
     app.command()(function)
@@ -41,6 +43,7 @@ app.add_typer(healing.incident_app, name="incidents")
 app.add_typer(healing.approvals_app, name="approvals")
 app.add_typer(healing.windows_app, name="windows")
 app.add_typer(tokens.app, name="token")
+app.add_typer(people.app, name="users")
 
 
 @app.callback(invoke_without_command=True)
