@@ -5,11 +5,12 @@ Host keys and logins come from the caller only; see `options`.
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import asyncssh
@@ -161,9 +162,8 @@ async def _connected(endpoint: SshEndpoint, timeout_s: float) -> socket.socket:
     loop = asyncio.get_running_loop()
     with while_connecting(endpoint):
         async with asyncio.timeout(timeout_s):
-            found = await loop.getaddrinfo(endpoint.address, endpoint.port, type=socket.SOCK_STREAM)
-            family, kind, protocol, _, address = found[0]
-            sock = socket.socket(family, kind, protocol)
+            family, address = await _resolved(endpoint)
+            sock = socket.socket(family, socket.SOCK_STREAM)
             try:
                 sock.setblocking(False)
                 await loop.sock_connect(sock, address)
@@ -171,6 +171,16 @@ async def _connected(endpoint: SshEndpoint, timeout_s: float) -> socket.socket:
                 sock.close()
                 raise
             return sock
+
+
+async def _resolved(endpoint: SshEndpoint) -> tuple[int, Any]:
+    """Family and address. A name takes a thread; an address, which servers have, must not: it is asked for often."""
+    try:
+        family = socket.AF_INET6 if ipaddress.ip_address(endpoint.address).version == 6 else socket.AF_INET
+    except ValueError:
+        found = await asyncio.get_running_loop().getaddrinfo(endpoint.address, endpoint.port, type=socket.SOCK_STREAM)
+        return found[0][0], found[0][4]
+    return family, (endpoint.address, endpoint.port)
 
 
 async def _close(connection: asyncssh.SSHClientConnection) -> None:
