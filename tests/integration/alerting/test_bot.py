@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from lazaret.alerting.model import Level
 from lazaret.alerting.outbox import notify_admins
+from lazaret.entrypoints.api.app import create_app
 from lazaret.entrypoints.bot.commands import COMMANDS
 from lazaret.entrypoints.bot.process import run_bot
 from lazaret.entrypoints.office import Office
@@ -361,3 +362,32 @@ async def test_updates_by_webhook(office: Office) -> None:
     ) as street:
         assert street.server.telegram.webhook["url"].endswith("/hook")
         assert "ready: 2" in (await street.ann.ask("/status"))["text"]
+
+
+async def test_a_link_to_the_dashboard_has_the_role_of_who_asked(office: Office) -> None:
+    async with street_of(office, lazaret_public_url="http://lazaret.test") as street:
+        boris = await street.phone(BORIS, "Boris", role=Role.VIEWER)
+        said = (await boris.ask("/login"))["text"]
+        link = said.splitlines()[-1].removeprefix("http://lazaret.test")
+        app = create_app(street.office)
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://lazaret.test") as http:
+            assert (await http.post(link)).status_code == 303
+            assert "(boris, viewer)" in (await http.get("/")).text
+        await street.incident("vps-1")
+        card = await street.ann.until(lambda one: "does not answer at all" in one["text"])
+        buttons = [button for row in card["keyboard"] for button in row]
+        assert {"text": "Open", "url": "http://lazaret.test/incidents/1"} in buttons
+
+
+async def test_a_flood_of_strangers_costs_little_and_keeps_nobody_waiting(street: Street) -> None:
+    crowd = [await Phone.of(street.http, 10_000 + number, f"S{number}") for number in range(20)]
+    for _ in range(10):
+        for phone in crowd:
+            await phone.write("/status " + "x" * 3000)
+    said = await street.ann.ask("/status", timeout_s=20)
+    assert "ready: 2" in said["text"]
+    await asyncio.sleep(2)
+    assert max([len(await phone.told()) for phone in crowd]) <= 1
+    strangers = [user for user in await street.rows(select(User)) if user.role is None]
+    assert len(strangers) == len(crowd), "each is listed, once"

@@ -1,0 +1,258 @@
+"""Who may do what: one matrix over every route, page, form, command and button. What is in no row does not pass."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from lazaret.entrypoints.api import (
+    audit,
+    deployments,
+    events,
+    healing,
+    health,
+    incidents,
+    operations,
+    servers,
+    tokens,
+    users,
+)
+from lazaret.entrypoints.api.app import create_app
+from lazaret.entrypoints.bot.commands import COMMANDS
+from lazaret.entrypoints.bot.presses import PRESSES
+from lazaret.entrypoints.dashboard.app import PAGES
+from lazaret.entrypoints.office import Office
+from lazaret.kernel.errors import Forbidden, Unauthenticated
+from lazaret.users.model import Role
+from lazaret.users.store import create_token
+from tests.example_fleet import add_example_fleet
+from tests.integration.dashboard.conftest import TESTER, Browser, client_of, sign_in
+
+API = (users, audit, servers, incidents, healing, deployments, operations, tokens, events, health)
+ANYBODY = None
+V, O, A = Role.VIEWER, Role.OPERATOR, Role.ADMIN  # noqa: E741
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing that can be done, who may, and every way to do it. `api` and `pages` are `METHOD path`."""
+
+    role: Role | None
+    api: tuple[str, ...] = ()
+    pages: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    buttons: tuple[str, ...] = ()
+
+
+MATRIX = {
+    "sign in": Row(
+        ANYBODY,
+        pages=("GET /sign-in", "POST /sign-in", "GET /sign-in/{secret}", "POST /sign-in/{secret}"),
+        commands=("start",),
+    ),
+    "see whether it lives": Row(ANYBODY, api=("GET /healthz", "GET /readyz", "GET /metrics")),
+    "be oneself": Row(V, pages=("POST /sign-out", "POST /language"), commands=("help", "mute", "language", "login")),
+    "see servers": Row(
+        V,
+        api=(
+            "GET /api/servers/",
+            "GET /api/servers/{handle}",
+            "GET /api/servers/{handle}/health",
+            "GET /api/servers/{handle}/services",
+        ),
+        pages=("GET /", "GET /servers/{handle}", "GET /live"),
+        commands=("status", "servers", "server"),
+        buttons=("PAGE",),
+    ),
+    "ask why": Row(V, api=("GET /api/servers/{handle}/why",), commands=("why",), buttons=("WHY",)),
+    "see incidents": Row(
+        V,
+        api=(
+            "GET /api/incidents/",
+            "GET /api/incidents/active",
+            "GET /api/incidents/{incident_id}",
+            "GET /api/incidents/{incident_id}/timeline",
+            "GET /api/servers/{handle}/incidents",
+        ),
+        pages=("GET /incidents", "GET /incidents/{incident_id}"),
+        commands=("incidents",),
+        buttons=("SNOOZE_1H", "SNOOZE_4H"),
+    ),
+    "see evidence": Row(O, api=("GET /api/incidents/{incident_id}/evidence",)),
+    "open and change incidents": Row(O, api=("POST /api/incidents/", "PATCH /api/incidents/{incident_id}")),
+    "acknowledge": Row(
+        O,
+        api=("POST /api/incidents/{incident_id}/acknowledge",),
+        pages=("POST /incidents/{incident_id}/acknowledge",),
+        buttons=("ACKNOWLEDGE",),
+    ),
+    "recover": Row(
+        O, api=("POST /api/incidents/{incident_id}/recover",), pages=("POST /incidents/{incident_id}/recover",)
+    ),
+    "see approvals": Row(V, api=("GET /api/approvals/",), pages=("GET /approvals",)),
+    "approve and deny": Row(
+        O,
+        api=("POST /api/approvals/{approval_id}/approve", "POST /api/approvals/{approval_id}/deny"),
+        pages=("POST /approvals/{approval_id}/{answer}",),
+        buttons=("APPROVE", "DENY"),
+    ),
+    "provision and rebuild": Row(
+        O,
+        api=(
+            "POST /api/servers/{handle}/provision",
+            "POST /api/servers/{handle}/force-rebuild",
+            "PATCH /api/servers/{handle}",
+        ),
+        pages=("POST /servers/{handle}/{action}",),
+        commands=("provision", "rebuild"),
+    ),
+    "see holds and windows": Row(V, api=("GET /api/holds/", "GET /api/maintenance-windows/"), pages=("GET /settings",)),
+    "freeze and lift": Row(
+        O,
+        api=("POST /api/holds/", "DELETE /api/holds/{hold_id}"),
+        pages=("POST /settings/freeze", "POST /settings/holds/{hold_id}/lift"),
+        commands=("freeze", "unfreeze"),
+    ),
+    "plan maintenance": Row(
+        O,
+        api=("POST /api/maintenance-windows/", "DELETE /api/maintenance-windows/{window_id}"),
+        pages=("POST /settings/windows", "POST /settings/windows/{window_id}/cancel"),
+        commands=("maintenance",),
+    ),
+    "see operations": Row(
+        V,
+        api=(
+            "GET /api/operations/",
+            "GET /api/operations/{operation_id}",
+            "GET /api/operations/{operation_id}/events",
+            "GET /api/servers/{handle}/operations",
+            "GET /api/events",
+        ),
+        pages=("GET /operations", "GET /operations/{operation_id}"),
+        commands=("operations",),
+    ),
+    "cancel operations": Row(
+        O, api=("POST /api/operations/{operation_id}/cancel",), pages=("POST /operations/{operation_id}/cancel",)
+    ),
+    "see deployments": Row(
+        V,
+        api=("GET /api/deployments/", "GET /api/deployments/{deployment_id}"),
+        pages=("GET /deployments", "GET /deployments/{deployment_id}"),
+        commands=("deployments",),
+    ),
+    "deploy": Row(
+        O,
+        api=(
+            "POST /api/deployments/",
+            "POST /api/deployments/{deployment_id}/logs",
+            "POST /api/deployments/{deployment_id}/{action}",
+            "DELETE /api/deployments/{deployment_id}",
+        ),
+        pages=("GET /deployments/new", "POST /deployments/new", "POST /deployments/{deployment_id}/{action}"),
+    ),
+    "see who did what": Row(V, api=("GET /api/audit/",), pages=("GET /audit", "GET /audit.jsonl", "GET /audit.csv")),
+    "see people": Row(V, api=("GET /users/", "GET /users/{telegram_id}")),
+    "register people": Row(O, api=("POST /users/",)),
+    "rule roles and tokens": Row(
+        A,
+        api=(
+            "PUT /users/{telegram_id}/role",
+            "GET /api/tokens/",
+            "POST /api/tokens/",
+            "DELETE /api/tokens/{token_id}",
+        ),
+        pages=(
+            "POST /settings/people/{telegram_id}",
+            "POST /settings/tokens",
+            "POST /settings/tokens/{token_id}/revoke",
+        ),
+    ),
+}
+VALUES = {
+    "handle": "vps-2001", "action": "stop", "answer": "deny", "secret": "x" * 43, "telegram_id": "777",
+    "incident_id": "1", "approval_id": "1", "operation_id": "1", "deployment_id": "1", "token_id": "999",
+    "hold_id": "999", "window_id": "999",
+}  # fmt: skip
+STREAMS = {"GET /live", "GET /api/events"}
+"""They have no end: that they begin is tested elsewhere."""
+
+
+def surfaces(*modules: object) -> set[str]:
+    return {
+        f"{method} {route.path}"
+        for module in modules
+        for route in module.router.routes  # type: ignore[attr-defined]
+        for method in route.methods
+    }
+
+
+def test_everything_that_can_be_done_stands_in_one_row() -> None:
+    for name, there in (
+        ("api", surfaces(*API)),
+        ("pages", surfaces(*PAGES)),
+        ("commands", set(COMMANDS)),
+        ("buttons", {act.name for act in PRESSES}),
+    ):
+        listed = [one for row in MATRIX.values() for one in getattr(row, name)]
+        assert len(listed) == len(set(listed)), name
+        assert set(listed) == there, name
+
+
+def test_commands_and_buttons_need_the_role_of_their_row() -> None:
+    for row in MATRIX.values():
+        for command in row.commands:
+            assert COMMANDS[command].role == row.role, command
+        for act, handler in PRESSES.items():
+            if act.name in row.buttons:
+                assert handler.role == row.role, act
+
+
+@dataclass
+class Doors:
+    programs: dict[Role | None, httpx.AsyncClient]
+    people: dict[Role, Browser]
+
+
+@pytest.fixture
+async def doors(office: Office) -> AsyncIterator[Doors]:
+    app: FastAPI = create_app(office)
+    programs: dict[Role | None, httpx.AsyncClient] = {None: client_of(app)}
+    async with office.db.transaction() as session:
+        await add_example_fleet(session, at=office.clock.now())
+        for role in Role:
+            _, token = await create_token(session, role, role, TESTER, at=office.clock.now())
+            programs[role] = client_of(app)
+            programs[role].headers["Authorization"] = f"Bearer {token.get_secret_value()}"
+    made = Doors(programs, {role: await sign_in(app, office, role) for role in Role})
+    yield made
+    for client in [*programs.values(), *(one.http for one in made.people.values())]:
+        await client.aclose()
+
+
+async def test_the_api_keeps_to_the_matrix(doors: Doors) -> None:
+    for action, row in MATRIX.items():
+        for surface in (one for one in row.api if one not in STREAMS):
+            method, path = surface.split(" ")
+            for role, client in doors.programs.items():
+                answer = await client.request(method, path.format(**VALUES), json={} if method != "GET" else None)
+                if row.role is None or (role is not None and role.includes(row.role)):
+                    by_role = answer.status_code == 403 and answer.json()["code"] == Forbidden.code
+                    assert answer.status_code != 401 and not by_role, (action, surface, role, answer.text)
+                else:
+                    code = Unauthenticated.code if role is None else Forbidden.code
+                    assert answer.json()["code"] == code, (action, surface, role)
+
+
+async def test_the_dashboard_keeps_to_the_matrix(doors: Doors) -> None:
+    for action, row in MATRIX.items():
+        if row.role is None or action == "be oneself":
+            continue
+        for surface in (one for one in row.pages if one not in STREAMS):
+            method, template = surface.split(" ")
+            path = template.format(**VALUES)
+            for role, browser in doors.people.items():
+                answer = await (browser.get(path) if method == "GET" else browser.post(path))
+                may = role.includes(row.role)
+                assert (answer.status_code != 403) is may, (action, surface, role, answer.status_code)
