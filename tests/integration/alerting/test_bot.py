@@ -157,6 +157,7 @@ async def street(office: Office) -> AsyncIterator[Street]:
 
 async def test_every_command_answers_an_administrator(street: Street) -> None:
     await street.incident("vps-1")
+    await street.ann.until(lambda one: "Incident 1" in one["text"])
     said = {}
     for command in COMMANDS:
         text = f"/{command}" + (" vps-1" if COMMANDS[command].usage.startswith("HANDLE") else "")

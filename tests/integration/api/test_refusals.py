@@ -29,6 +29,7 @@ DEPLOYMENT: dict[str, Any] = {
 }
 GOOD: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/users/"): {"telegram_id": 1, "username": "a", "is_admin": False},
+    ("PUT", "/users/{telegram_id}/role"): {"role": "viewer"},
     ("PATCH", "/api/servers/{handle}"): {"notes": "n", "rebuild_policy": "ask", "reason": "r"},
     ("POST", "/api/incidents/"): {
         "server_handle": "vps-900001",
@@ -63,7 +64,8 @@ def routes(api: Api) -> list[tuple[APIRoute, str]]:
         if isinstance(route, APIRoute):
             found += [(route, method) for method in sorted(route.methods)]
         elif hasattr(route, "original_router"):
-            found += [(inner, method) for inner in route.original_router.routes for method in sorted(inner.methods)]
+            inside = [inner for inner in route.original_router.routes if inner.include_in_schema]
+            found += [(inner, method) for inner in inside for method in sorted(inner.methods)]
     return found
 
 
