@@ -106,6 +106,8 @@ class Notifier:
             self._failures = 0
 
     async def _serve(self, person: User) -> None:
+        if self._lane(person).free_at - self.clock.monotonic() > GROUP_GAP_S:
+            return  # a long pause was asked for in this chat; the others are not to wait for it
         try:
             turn, owed = await self._plan(person)
             for due in turn.alone:

@@ -17,7 +17,7 @@ from lazaret.kernel.metrics import LOOP_ERRORS, LOOP_LAST_SUCCESS
 
 logger = get_logger(__name__)
 
-GRACE_S = 8.0
+GRACE_S = 12.0
 """What was cancelled and goes on is cancelled again after this; an orderly end must fit into it."""
 
 

@@ -124,6 +124,17 @@ async def test_a_form_of_another_site_signs_nobody_in(app: FastAPI, office: Offi
             assert answer.status_code == code
 
 
+async def test_behind_a_proxy_forms_come_from_the_public_address(office: Office) -> None:
+    from dataclasses import replace
+
+    settings = office.settings.model_copy(update={"lazaret_public_url": "https://lazaret.example"})
+    app = create_app(replace(office, settings=settings))
+    async with client_of(app) as http:
+        for origin, code in (("https://lazaret.example", 401), ("https://evil.example", 403), ("null", 403)):
+            answer = await http.post("/sign-in", data={"token": "x", "to": "/"}, headers={"Origin": origin})
+            assert answer.status_code == code, origin
+
+
 async def test_an_odd_token_is_refused_and_not_shown(app: FastAPI) -> None:
     async with client_of(app) as http:
         for token in (SecretStr("x" * 5000), SecretStr("\udcff"), SecretStr("<b>")):
