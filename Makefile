@@ -22,6 +22,7 @@ $(STAMP): requirements.lock pyproject.toml scripts/system-packages
 	@echo "Installing the locked requirements (about half a minute)..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q src/lazaret # else each start compiles it where bytecode may not be written
 	@touch $(STAMP)
 
 .PHONY: demo
@@ -58,7 +59,8 @@ contract: setup ## fakes and real parts against the same suites
 
 .PHONY: integration
 integration: setup ## real PostgreSQL, real HTTP, simulated hosts; most of it waits, so several files run at once
-	@$(BIN)/pytest -q -n 4 --dist loadfile tests/integration
+	@$(BIN)/pytest -q -m alone tests/integration
+	@$(BIN)/pytest -q -m "not alone" -n 4 --dist loadfile tests/integration
 
 .PHONY: acceptance
 acceptance: setup ## real hosts, where this machine can boot them

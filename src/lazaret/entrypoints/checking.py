@@ -3,8 +3,8 @@
 from typing import Any
 
 from lazaret.adapters.ssh.access_key import access_key_of
+from lazaret.entrypoints.configuration import configuration_of
 from lazaret.entrypoints.office import Office
-from lazaret.entrypoints.workshop import configuration_of
 from lazaret.kernel.errors import Conflict
 from lazaret.servers.access import SshEndpoint
 from lazaret.servers.configuration import TaskEvent

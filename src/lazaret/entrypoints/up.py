@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib
 import os
 import signal
 import socket
@@ -27,6 +28,13 @@ logger = get_logger(__name__)
 GRACE_S = 5
 """Open requests get so long at the end."""
 
+PARTS = {
+    "monitor": "lazaret.entrypoints.monitor:run_monitor",
+    "bot": "lazaret.entrypoints.bot.process:run_bot",
+    "worker": "lazaret.entrypoints.worker:run_worker",
+}
+"""What runs beside the API, as `module:function`."""
+
 
 async def run_up(settings: Settings, redactor: Redactor, *, parts: Collection[str]) -> None:
     """Run some of `api`, `worker`, `monitor`, `bot` until a signal: the first ends gracefully, the second at once."""
@@ -39,20 +47,13 @@ async def run_up(settings: Settings, redactor: Redactor, *, parts: Collection[st
         address = f"http://{settings.lazaret_bind}:{listening.getsockname()[1]}" if listening is not None else ""
         print_start_screen(settings, parts=parts, address=address, first_token=token)
         async with asyncio.TaskGroup() as group:
+            answering = asyncio.Event()
             if listening is not None:
-                group.create_task(serve(office, listening))
-            if "monitor" in parts:
-                from lazaret.entrypoints.monitor import run_monitor  # noqa: PLC0415 - heavy; the API needs none of it
-
-                group.create_task(run_monitor(office))
-            if "bot" in parts:
-                from lazaret.entrypoints.bot.process import run_bot  # noqa: PLC0415 - heavy; the API needs none of it
-
-                group.create_task(run_bot(office))
-            if "worker" in parts:
-                from lazaret.entrypoints.worker import run_worker  # noqa: PLC0415 - heavy; the API needs none of it
-
-                group.create_task(run_worker(office))
+                group.create_task(serve(office, listening, answering))
+                await answering.wait()
+            for part, run in PARTS.items():
+                if part in parts:
+                    group.create_task(_run_part(run, office))
         logger.info("lazaret.ended", version=__version__)
 
 
@@ -95,8 +96,15 @@ def listen_on(address: str, port: int) -> socket.socket:
         ) from None
 
 
-async def serve(office: Office, listening: socket.socket) -> None:
-    """The API on `listening`, until cancelled."""
+async def _run_part(place: str, office: Office) -> None:
+    """Import it beside the loop: SSH, LangGraph and Ansible take longer to import than the API to start."""
+    module, _, function = place.partition(":")
+    imported = await asyncio.to_thread(importlib.import_module, module)
+    await getattr(imported, function)(office)
+
+
+async def serve(office: Office, listening: socket.socket, answering: asyncio.Event | None = None) -> None:
+    """The API on `listening`, until cancelled; `answering` is set as soon as it takes requests."""
     config = uvicorn.Config(
         create_app(office),
         log_config=None,
@@ -105,7 +113,7 @@ async def serve(office: Office, listening: socket.socket) -> None:
         timeout_graceful_shutdown=GRACE_S,
         ws="none",
     )
-    server = QuietServer(config)
+    server = QuietServer(config, answering)
     task = asyncio.create_task(server.serve(sockets=[listening]))
     try:
         await asyncio.shield(task)
@@ -117,7 +125,16 @@ async def serve(office: Office, listening: socket.socket) -> None:
 
 
 class QuietServer(uvicorn.Server):
-    """uvicorn without signal handlers of its own."""
+    """uvicorn without signal handlers of its own, that says when it has started."""
+
+    def __init__(self, config: uvicorn.Config, answering: asyncio.Event | None = None) -> None:
+        super().__init__(config)
+        self._answering = answering
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._answering is not None:
+            self._answering.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

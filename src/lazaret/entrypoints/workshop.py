@@ -10,7 +10,7 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from lazaret.adapters.ansible import AnsibleRunner, baseline_version, load_variables
+from lazaret.adapters.ansible import baseline_version, load_variables
 from lazaret.adapters.doors import Doors
 from lazaret.adapters.ssh import AsyncSshAccess, SshReadingStreams
 from lazaret.adapters.ssh.access_key import access_key_of
@@ -19,6 +19,7 @@ from lazaret.alerting.failure import tell_failure
 from lazaret.deployments.playing import DeployParts
 from lazaret.deployments.redeploy import Redeployer
 from lazaret.deployments.workflow import DeployWorkflow
+from lazaret.entrypoints.configuration import configuration_of
 from lazaret.entrypoints.harbour import expectations_on
 from lazaret.entrypoints.monitor import rules_of
 from lazaret.entrypoints.office import Office
@@ -28,7 +29,6 @@ from lazaret.healing.graph import RecoveryWorkflow
 from lazaret.healing.remedy import Remedy
 from lazaret.incidents.recorder import record_failure
 from lazaret.kernel import audit
-from lazaret.kernel.settings import Settings
 from lazaret.operations.intents import PRIORITY_ROUTINE, Intent
 from lazaret.operations.model import OperationKind
 from lazaret.operations.queue import Queue
@@ -39,7 +39,6 @@ from lazaret.provisioning.context import Limits, Parts
 from lazaret.provisioning.graph import ProvisioningWorkflow
 from lazaret.servers.access import KeyLogin
 from lazaret.servers.call_budget import PostgresCallBudget, Rate
-from lazaret.servers.configuration import ConfigurationRunner
 from lazaret.servers.inventory import Inventory
 from lazaret.servers.model import Server
 
@@ -148,16 +147,6 @@ def _parts(office: Office, provider: Time4VPSClient) -> Parts:
         variables=variables,
         baseline_version=version,
     )
-
-
-def configuration_of(settings: Settings) -> ConfigurationRunner:
-    """Ansible, or for the hosts of a simulated lab what plays it there."""
-    if settings.lazaret_lab_simulated:
-        from lazaret.lab.simulated_configuration import SimulatedConfigurationRunner  # noqa: PLC0415 - the lab only
-
-        version = baseline_version(load_variables(settings.provisioning_vars_file))
-        return SimulatedConfigurationRunner(baseline_version=version)
-    return AnsibleRunner()
 
 
 async def _checkpointer(office: Office, stack: AsyncExitStack) -> AsyncPostgresSaver:

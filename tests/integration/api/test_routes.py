@@ -147,6 +147,7 @@ async def test_tokens(api: Api) -> None:
     assert past.status_code == 422
 
 
+@pytest.mark.alone
 async def test_a_page_of_ten_thousand_servers_is_quick(api: Api) -> None:
     async with api.office.db.transaction() as session:
         session.add_all(
@@ -161,7 +162,7 @@ async def test_a_page_of_ten_thousand_servers_is_quick(api: Api) -> None:
         times.append(time.perf_counter() - begun)
         assert len(answer.json()["items"]) == 100
     print(f"a page of 100 of 10,000 servers: {min(times) * 1000:.0f} to {max(times) * 1000:.0f} ms")
-    assert min(times) < 0.15, times
+    assert min(times) < 0.05, times
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/openapi.json"])

@@ -282,6 +282,7 @@ async def test_in_russian(browsers: dict[Role, Browser]) -> None:
     assert "совсем не отвечает" in (await browser.get("/incidents")).text
 
 
+@pytest.mark.alone
 async def test_ten_thousand_servers(app: FastAPI, office: Office) -> None:
     now = office.clock.now()
     rows = [

@@ -7,6 +7,7 @@ import pytest
 from tests.integration.product.conftest import Shell, start_up
 
 
+@pytest.mark.alone
 async def test_up_with_nothing_configured(shell: Shell) -> None:
     first = await start_up(shell, "first")
     assert first.started_in_s < 5
@@ -19,6 +20,7 @@ async def test_up_with_nothing_configured(shell: Shell) -> None:
     assert await first.end() == 0
     again = await start_up(shell, "again")
     assert again.started_in_s < 5
+    print(f"answers after {first.started_in_s:.1f} s cold, {again.started_in_s:.1f} s warm")
     assert "lzr_" not in again.log.read_text(), "the first token is shown once"
     assert await again.end() == 0
 

@@ -19,7 +19,7 @@ from lazaret.kernel.errors import InvalidInput
 from lazaret.operations.store import get_operation
 from lazaret.servers.store import get_server
 
-app = typer.Typer(help="Services on the servers.", pretty_exceptions_enable=False)
+app = typer.Typer(help="Services on the servers.", add_completion=False, pretty_exceptions_enable=False)
 
 Number = Annotated[int, typer.Argument(min=1, max=2**63 - 1, help="As `lazaret deployments` shows it.")]
 

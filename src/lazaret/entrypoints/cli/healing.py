@@ -21,9 +21,11 @@ from lazaret.incidents.model import OPEN, IncidentStatus
 from lazaret.kernel.errors import InvalidInput
 from lazaret.servers.store import get_server
 
-approvals_app = typer.Typer(help="Questions that wait for an answer.", pretty_exceptions_enable=False)
-incident_app = typer.Typer(help="What went wrong.", pretty_exceptions_enable=False)
-windows_app = typer.Typer(help="Planned maintenance.", pretty_exceptions_enable=False)
+approvals_app = typer.Typer(
+    help="Questions that wait for an answer.", add_completion=False, pretty_exceptions_enable=False
+)
+incident_app = typer.Typer(help="What went wrong.", add_completion=False, pretty_exceptions_enable=False)
+windows_app = typer.Typer(help="Planned maintenance.", add_completion=False, pretty_exceptions_enable=False)
 
 Number = Annotated[int, typer.Argument(min=1, max=2**63 - 1)]
 For = Annotated[str, typer.Option("--for", help="How long, for example 30m, 4h or 2d. Left out: until it is lifted.")]

@@ -1,49 +1,73 @@
-"""The command `lazaret`: what commands there are. Each lives in a file of its own kind."""
+"""The command `lazaret`: what commands there are. Each lives in a file of its own kind and is imported when called."""
 
-import sys
 import warnings
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from lazaret import __version__
-from lazaret.entrypoints.cli import deployments, healing, operating, people, processes, reading, tokens
+from lazaret.entrypoints.cli.lazy import Lazy, lazy_app
 
-app = typer.Typer(
+_HERE = "lazaret.entrypoints.cli"
+
+COMMANDS = (
+    Lazy(
+        "up",
+        f"{_HERE}.processes:up",
+        "Run API, worker, monitor, bot (when it has a token) and database in one process, until Ctrl-C.",
+    ),
+    Lazy("api", f"{_HERE}.processes:api", "Run the API alone."),
+    Lazy("worker", f"{_HERE}.processes:worker", "Run a worker alone; several may run at once."),
+    Lazy(
+        "monitor",
+        f"{_HERE}.processes:monitor",
+        "Run a monitor alone; several may run at once and share the fleet.",
+    ),
+    Lazy("bot", f"{_HERE}.processes:bot", "Run the Telegram bot alone: it answers people and sends what is owed."),
+    Lazy("demo", f"{_HERE}.processes:demo", "Show new servers on their way to `ready`, in a cloud on this machine."),
+    Lazy(
+        "doctor",
+        f"{_HERE}.processes:doctor",
+        "Check the installation; each finding with its cure. Exit code 1 when something is broken.",
+    ),
+    Lazy("servers", f"{_HERE}.reading:servers", "The fleet, or one server."),
+    Lazy(
+        "why",
+        f"{_HERE}.healing:why",
+        "What is known of a server, which rule decided, what comes next, and why nothing is done.",
+    ),
+    Lazy(
+        "check",
+        f"{_HERE}.healing:check",
+        "Log in now and check the server's health: SSH, Docker, disks, firewall. Exit code 1 when it is not well.",
+    ),
+    Lazy("provision", f"{_HERE}.operating:provision", "Set a server up (again). Data stays."),
+    Lazy("rebuild", f"{_HERE}.operating:rebuild", "Set a server up from the start. DATA GOES, unless --keep-os."),
+    Lazy(
+        "freeze",
+        f"{_HERE}.healing:freeze",
+        "Stop all action, automatic and requested, on the fleet or on one server. What runs goes on to its end.",
+    ),
+    Lazy("unfreeze", f"{_HERE}.healing:unfreeze", "End what `freeze` began."),
+    Lazy("holds", f"{_HERE}.healing:holds", "What is frozen, by whom, and until when."),
+    Lazy("audit", f"{_HERE}.people:audit", "Who did what, newest first."),
+    Lazy("operations", f"{_HERE}.operating:app", "What was and is done to servers."),
+    Lazy("deployments", f"{_HERE}.deployments:app", "Services on the servers."),
+    Lazy("incidents", f"{_HERE}.healing:incident_app", "What went wrong."),
+    Lazy("approvals", f"{_HERE}.healing:approvals_app", "Questions that wait for an answer."),
+    Lazy("windows", f"{_HERE}.healing:windows_app", "Planned maintenance."),
+    Lazy("token", f"{_HERE}.tokens:app", "Tokens for the API."),
+    Lazy("users", f"{_HERE}.people:app", "People whom the bot knows."),
+    Lazy("lab", "lazaret.lab.cli:lab_app", "A local cloud to try Lazaret on."),
+)
+
+app = lazy_app(
+    COMMANDS,
     help="Keeps a fleet of rented VPS set up, watched and healed.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-COMMANDS: tuple[Callable[..., None], ...] = (
-    processes.up,
-    processes.api,
-    processes.worker,
-    processes.monitor,
-    processes.bot,
-    processes.demo,
-    processes.doctor,
-    reading.servers,
-    healing.why,
-    healing.check,
-    operating.provision,
-    operating.rebuild,
-    healing.freeze,
-    healing.unfreeze,
-    healing.holds,
-    people.audit,
-)
-for function in COMMANDS:
-    app.command()(function)
-app.add_typer(operating.app, name="operations")
-app.add_typer(deployments.app, name="deployments")
-app.add_typer(healing.incident_app, name="incidents")
-app.add_typer(healing.approvals_app, name="approvals")
-app.add_typer(healing.windows_app, name="windows")
-app.add_typer(tokens.app, name="token")
-app.add_typer(people.app, name="users")
 
 
 @app.callback(invoke_without_command=True)
@@ -57,12 +81,8 @@ def version(
 
 
 def main() -> None:
-    """Run the command line; the lab's commands are added only when asked for, because they need much."""
+    """Run the command line."""
     warnings.filterwarnings("ignore", module="platformdirs")
-    if "lab" in sys.argv[1:2] or {"--help", "-h"} & set(sys.argv[1:2]) or len(sys.argv) == 1:
-        from lazaret.lab.cli import lab_app  # noqa: PLC0415
-
-        app.add_typer(lab_app, name="lab")
     app()
 
 

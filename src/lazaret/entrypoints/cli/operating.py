@@ -16,7 +16,7 @@ from lazaret.operations import store
 from lazaret.operations.model import LIVE, Operation, OperationStatus
 from lazaret.servers.store import get_server
 
-app = typer.Typer(help="What was and is done to servers.", pretty_exceptions_enable=False)
+app = typer.Typer(help="What was and is done to servers.", add_completion=False, pretty_exceptions_enable=False)
 
 Handle = Annotated[str, typer.Argument(help="For example vps-267179.")]
 OperationId = Annotated[int, typer.Argument(min=1, max=2**63 - 1, help="As `lazaret operations` shows it.")]

@@ -11,7 +11,9 @@ from lazaret.kernel import audit as log
 from lazaret.users import store
 from lazaret.users.model import Role
 
-app = typer.Typer(help="People whom the bot knows.", no_args_is_help=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="People whom the bot knows.", no_args_is_help=False, add_completion=False, pretty_exceptions_enable=False
+)
 
 
 @app.callback(invoke_without_command=True)

@@ -1,4 +1,7 @@
-"""What every command does the same way: settings, an office, the actor, errors as one line and an exit code."""
+"""What every command does the same way: settings, an office, the actor, errors as one line and an exit code.
+
+What needs the database is imported when a command runs, so that the embedded one starts up meanwhile.
+"""
 
 import asyncio
 import functools
@@ -8,16 +11,18 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 import typer
 
-from lazaret.entrypoints.office import Office, open_office
-from lazaret.kernel.audit import Actor, Channel
+from lazaret.kernel.embedded_postgres import warm_up
 from lazaret.kernel.errors import Category, LazaretError
-from lazaret.kernel.logging import configure_logging
-from lazaret.kernel.secrets import Redactor
 from lazaret.kernel.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from lazaret.entrypoints.office import Office
+    from lazaret.kernel.audit import Actor
+    from lazaret.kernel.secrets import Redactor
 
 WRONG_USE = frozenset({Category.INVALID, Category.NOT_FOUND, Category.UNAUTHENTICATED})
 
@@ -59,22 +64,33 @@ def fail(error: LazaretError) -> NoReturn:
     raise typer.Exit(2 if error.category in WRONG_USE else 1)
 
 
-def prepare() -> tuple[Settings, Redactor]:
-    """Settings and logging."""
-    settings, redactor = load_settings(), Redactor()
-    configure_logging(level=settings.lazaret_log_level, log_format=settings.lazaret_log_format, redactor=redactor)
+def prepare(level: str | None = None) -> "tuple[Settings, Redactor]":
+    """Settings, logging at `level` or as configured, and the embedded database, where it is ours, on its way."""
+    settings = load_settings()
+    if settings.database_url is None:
+        warm_up(settings.lazaret_data_dir / "postgres")
+    from lazaret.kernel.logging import configure_logging  # noqa: PLC0415
+    from lazaret.kernel.secrets import Redactor  # noqa: PLC0415
+
+    redactor = Redactor()
+    configure_logging(
+        level=level or settings.lazaret_log_level, log_format=settings.lazaret_log_format, redactor=redactor
+    )
     return settings, redactor
 
 
-def office() -> AbstractAsyncContextManager[Office]:
+def office() -> "AbstractAsyncContextManager[Office]":
     """The office of this machine, for one command; only what goes wrong is logged."""
-    settings, redactor = load_settings(), Redactor()
-    configure_logging(level="warning", log_format=settings.lazaret_log_format, redactor=redactor)
+    settings, redactor = prepare("warning")
+    from lazaret.entrypoints.office import open_office  # noqa: PLC0415
+
     return open_office(settings, redactor=redactor)
 
 
-def actor() -> Actor:
+def actor() -> "Actor":
     """Who sits at the keyboard."""
+    from lazaret.kernel.audit import Actor, Channel  # noqa: PLC0415
+
     try:
         name = getpass.getuser()
     except (KeyError, OSError):

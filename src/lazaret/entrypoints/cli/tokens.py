@@ -14,7 +14,9 @@ from lazaret.users import store
 from lazaret.users.model import Role
 from lazaret.users.sessions import create_login_link
 
-app = typer.Typer(help="Tokens for the API.", no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="Tokens for the API.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
 
 
 def dashboard_address(settings: Settings) -> str:

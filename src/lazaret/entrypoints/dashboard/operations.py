@@ -1,14 +1,14 @@
 """Operations: the list, and one run in detail with its live log."""
 
+import asyncio
+
 from fastapi import APIRouter
 from starlette.responses import Response
 
 from lazaret.entrypoints.api.shapes import Id
 from lazaret.entrypoints.dashboard.web import Acting, Seeing
-from lazaret.healing.graph import NODES as RECOVERY
 from lazaret.operations.model import LIVE, Operation, OperationKind, OperationStatus
 from lazaret.operations.store import events_after, get_operation, list_operations, steps_of
-from lazaret.provisioning.graph import STEPS as PROVISIONING
 
 router = APIRouter(include_in_schema=False)
 PAGE = 50
@@ -41,12 +41,13 @@ async def operation(visit: Seeing, operation_id: Id) -> Response:
         events = await events_after(session, 0, operation_id=operation_id, limit=5000)
     ran = {step.name: step.status for step in steps}
     tasks = [event.data for event in events if event.kind == "task"]
+    names = await asyncio.to_thread(nodes_of, found)
     counts = [(one.get("position"), one.get("total")) for one in tasks if one.get("total")]
     return visit.page(
         "operation.html",
         operation=found,
         steps=steps,
-        ahead=[name for name in nodes_of(found) if name not in ran],
+        ahead=[name for name in names if name not in ran],
         events=events[-LOG_LINES:],
         cut=max(0, len(events) - LOG_LINES),
         progress=counts[-1] if counts else None,
@@ -55,10 +56,13 @@ async def operation(visit: Seeing, operation_id: Id) -> Response:
 
 
 def nodes_of(operation: Operation) -> list[str]:
-    """The steps that the graph of such an operation has, in their order."""
+    """The steps that the graph of such an operation has, in their order. The first call imports the graphs."""
+    from lazaret.healing.graph import NODES  # noqa: PLC0415 - LangGraph takes longer to import than the API to start
+    from lazaret.provisioning.graph import STEPS  # noqa: PLC0415
+
     if operation.kind == OperationKind.RECOVER:
-        return [node.name for node in RECOVERY]
-    return [node.name for node in PROVISIONING] if operation.kind != OperationKind.DEPLOY else []
+        return [node.name for node in NODES]
+    return [step.name for step in STEPS] if operation.kind != OperationKind.DEPLOY else []
 
 
 @router.post("/operations/{operation_id}/cancel")
