@@ -1,16 +1,24 @@
-"""What every provider must do, over real HTTP against the lab's cloud with simulated hosts, quirks switched on."""
+"""What every provider must do: those with an API over real HTTP against the lab's cloud, quirks switched on.
+
+`each` is every provider there is, and tests what follows from its capabilities; `rig` those that have an API. A third
+provider is a line in `EACH`, and one in `PROVIDERS` when it has an API that the lab can play.
+"""
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from pydantic import SecretStr
 from tests.contract.ssh_hosts import free_port
 
 from lazaret.adapters.ssh import AsyncSshAccess
+from lazaret.adapters.static import HostsFile, StaticProvider
 from lazaret.adapters.time4vps import Time4VPSClient
 from lazaret.kernel.clock import SystemClock
 from lazaret.lab.calls import Call
@@ -43,14 +51,17 @@ from lazaret.servers.provider import (
     Provider,
     ProviderAddressNotAllowed,
     ProviderBusy,
+    ProviderCannot,
     ProviderError,
     ProviderLoginRefused,
     ProviderRefused,
+    ProviderTask,
     ProviderTaskTimeout,
     ProviderTaskUnknown,
     ProviderThrottled,
     ProviderUnavailable,
 )
+from lazaret.servers.registry import KINDS, kind_of
 
 QUICK = 0.002
 """A reset takes 0.11 s, a reinstall 0.82 s."""
@@ -82,16 +93,17 @@ class Rig:
     def calls(self, action: Call = Call.RESET_PASSWORD, outcome: str | None = None) -> int:
         return len(self.lab.journal.entries(kind="call", action=action.value, outcome=outcome))
 
-    async def act(self, action: Capability) -> int:
+    def act(self, action: Capability, server_id: int | None = None) -> Coroutine[Any, Any, int]:
+        wanted = self.server_id if server_id is None else server_id
         match action:
             case Capability.REBOOT:
-                return await self.provider.reboot(self.server_id)
+                return self.provider.reboot(wanted)
             case Capability.RESET_PASSWORD:
-                return await self.provider.reset_password(self.server_id)
+                return self.provider.reset_password(wanted)
             case Capability.REINSTALL:
-                return await self.provider.reinstall(self.server_id, self.lab.rack.templates[-1].os)
+                return self.provider.reinstall(wanted, self.lab.rack.templates[-1].os)
             case Capability.FLUSH_FIREWALL:
-                return await self.provider.flush_firewall(self.server_id)
+                return self.provider.flush_firewall(wanted)
 
     async def until_idle(self) -> None:
         async with asyncio.timeout(10):
@@ -138,14 +150,111 @@ async def _lab() -> AsyncIterator[Lab]:
         yield lab
 
 
+def static(lab: Lab, directory: Path) -> StaticProvider:
+    """The lab's hosts as hosts of a file."""
+    path = directory / "hosts.yml"
+    write_hosts(lab, path)
+    return StaticProvider(HostsFile(path))
+
+
+def write_hosts(lab: Lab, path: Path) -> None:
+    hosts = [
+        {"id": server.server_id, "name": server.hostname, "address": server.address, "port": server.ssh_port}
+        for server in lab.cloud.servers()
+    ]
+    path.write_text(yaml.safe_dump({"hosts": hosts}))
+
+
+@dataclass
+class AnyRig(Rig):
+    """The same for a provider of any abilities; `is_empty` and `is_away` make of its list what can become of it."""
+
+    directory: Path
+
+    async def is_empty(self) -> None:
+        await self.lab.cloud.remove_server(self.server_id)
+        if self.provider.name == "static":
+            write_hosts(self.lab, self.directory / "hosts.yml")
+
+    def is_away(self) -> None:
+        self.lab.switches.set(GatewayError())
+        if self.provider.name == "static":
+            (self.directory / "hosts.yml").write_text("hosts: [")
+
+
+EACH = [kind.name for kind in KINDS]
+
+
+@pytest.fixture(params=EACH)
+async def each(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AnyRig]:
+    async with _lab() as lab, AsyncExitStack() as stack:
+        if request.param == "static":
+            yield AnyRig(static(lab, tmp_path), lab, tmp_path)
+        else:
+            provider = await stack.enter_async_context(PROVIDERS[request.param](lab))
+            yield AnyRig(provider, lab, tmp_path)
+
+
+class TestEach:
+    """Whatever a provider can do and cannot."""
+
+    async def test_it_is_what_the_registry_says(self, each: AnyRig):
+        kind = kind_of(each.provider.name)
+        assert kind in KINDS
+        assert each.provider.capabilities == kind.capabilities == set(each.provider.task_names)
+
+    async def test_the_list_and_the_details_tell_of_one_server(self, each: AnyRig):
+        (listed,) = await each.provider.list_servers()
+        details = await each.provider.get_server(listed.server_id, fresh=True)
+        assert (listed.server_id, details.server_id) == (each.server_id, each.server_id)
+        assert listed.public_ip == details.public_ip == each.server.address
+        assert listed.hostname == details.hostname == each.server.hostname
+        assert (details.active_task, details.last_tasks) == (None, ())
+        assert await each.provider.first_login(listed.server_id) is None
+
+    async def test_nobody_is_listed(self, each: AnyRig):
+        await each.is_empty()
+        assert await each.provider.list_servers() == []
+
+    async def test_lasting_trouble_is_never_an_empty_list(self, each: AnyRig):
+        each.is_away()
+        with pytest.raises(ProviderUnavailable):
+            await each.provider.list_servers()
+
+    @pytest.mark.parametrize("server_id", [1, 999_999_999])
+    async def test_a_server_that_is_not_ours(self, each: AnyRig, server_id: int):
+        for call in (
+            each.provider.get_server(server_id),
+            each.provider.list_os(server_id),
+            each.provider.get_task_result(server_id, 1),
+            *(each.act(action, server_id) for action in Capability),
+        ):
+            with pytest.raises(ProviderRefused):
+                await call
+
+    async def test_a_task_that_never_was(self, each: AnyRig):
+        with pytest.raises(ProviderTaskUnknown):
+            await each.provider.get_task_result(each.server_id, 1)
+
+    @pytest.mark.parametrize("action", Capability)
+    async def test_an_action_is_done_or_refused_for_good_by_its_capability(self, each: AnyRig, action: Capability):
+        """Refused means that nobody was asked, that it is no busy provider, and that asking again is no use."""
+        if action in each.provider.capabilities:
+            assert await each.act(action, each.server_id)
+            return
+        with pytest.raises(ProviderCannot) as refused:
+            await each.act(action, each.server_id)
+        assert not refused.value.retryable and not isinstance(refused.value, ProviderBusy)
+        assert action.value in refused.value.message and refused.value.hint
+        assert each.lab.journal.entries(kind="call") == []
+
+    async def test_what_was_never_asked_has_no_password(self, each: AnyRig):
+        assert each.provider.password_in(ProviderTask("whatever", 1)) is None
+
+
 class TestReading:
-    async def test_the_list_and_the_details_tell_of_one_server(self, rig: Rig):
-        (listed,) = await rig.provider.list_servers()
-        details = await rig.provider.get_server(listed.server_id)
-        server = rig.server
-        assert (listed.server_id, details.server_id) == (server.server_id, server.server_id)
-        assert listed.public_ip == details.public_ip == server.address
-        assert listed.hostname == details.hostname == server.hostname
+    async def test_details(self, rig: Rig):
+        details, server = await rig.provider.get_server(rig.server_id), rig.server
         assert (details.status, details.active_task, details.last_tasks) == ("Active", None, ())
         assert (details.cpu_cores, details.ram_mb) == (server.plan.cpu_cores, server.plan.ram_mb)
 
@@ -153,36 +262,12 @@ class TestReading:
         offered = await rig.provider.list_os(rig.server_id)
         assert [template.os for template in offered] == [template.os for template in rig.lab.rack.templates]
 
-    async def test_an_empty_account(self, rig: Rig):
-        await rig.lab.cloud.remove_server(rig.server_id)
-        assert await rig.provider.list_servers() == []
-
-    @pytest.mark.parametrize("server_id", [1, 999_999_999])
-    async def test_a_server_that_is_not_ours(self, rig: Rig, server_id: int):
-        for call in (
-            rig.provider.get_server(server_id),
-            rig.provider.list_os(server_id),
-            rig.provider.get_task_result(server_id, 1),
-            rig.provider.reset_password(server_id),
-        ):
-            with pytest.raises(ProviderRefused):
-                await call
-
-    async def test_a_task_that_never_was(self, rig: Rig):
-        with pytest.raises(ProviderTaskUnknown):
-            await rig.provider.get_task_result(rig.server_id, 1)
-
     @pytest.mark.parametrize(
         "trouble", [GatewayError(times=1), Cut(times=1), Cut(times=1, after_bytes=10), Slow(delay_s=1, times=1)]
     )
     async def test_passing_trouble_is_not_noticed(self, rig: Rig, trouble: Switch):
         rig.lab.switches.set(trouble)
         assert len(await rig.provider.list_servers()) == 1
-
-    async def test_lasting_trouble_is_never_an_empty_list(self, rig: Rig):
-        rig.lab.switches.set(GatewayError())
-        with pytest.raises(ProviderUnavailable):
-            await rig.provider.list_servers()
 
 
 class TestActions:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from lazaret.provisioning.steps.install_access_key import SCRIPT
 from lazaret.servers.access import (
@@ -44,11 +45,13 @@ class FakeSession:
 
 
 class FakeAccess:
-    """Fulfils `RemoteAccess`. `our_key` is the public half of every private key that logs in."""
+    """Fulfils `RemoteAccess`. `our_key` is the public half of every private key that logs in but for `other_keys`."""
 
     def __init__(self, *machines: Machine, our_key: str, fuse: Fuse | None = None) -> None:
         self._machines = {machine.address: machine for machine in machines}
         self._our_key = our_key
+        self.other_keys: dict[Path, str] = {}
+        """Public halves of other private keys, by their file."""
         self.fuse = fuse or Fuse()
 
     async def probe_port(self, address: str, port: int, *, timeout_s: float = 3) -> PortState:
@@ -68,7 +71,8 @@ class FakeAccess:
         if not set(host_keys) & set(machine.host_keys):
             raise HostKeyChanged(f"{endpoint.address} presents another host key.")
         if isinstance(login, KeyLogin):
-            accepted = machine.accepts_keys and self._our_key in machine.authorized_keys
+            public_key = self.other_keys.get(login.private_key, self._our_key)
+            accepted = machine.accepts_keys and public_key in machine.authorized_keys
         else:
             machine.passwords_seen.append(login.password.get_secret_value())
             accepted = machine.accepts_passwords and machine.passwords_seen[-1] == machine.root_password

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pydantic import SecretStr
 
 from lazaret.kernel.clock import Clock
+from lazaret.servers.access import Login
 from lazaret.servers.provider import (
     Capability,
     ListedServer,
@@ -62,6 +63,7 @@ class FakeProvider:
         self.tasks: list[Task] = []
         self.tells_password: dict[Capability, bool] = {Capability.RESET_PASSWORD: True, Capability.REINSTALL: True}
         self.hangs: set[Capability] = set()
+        self.first_logins: dict[int, Login] = {}
         self.listing: list[ListedServer] | ProviderError | None = None
         self.reading: list[ProviderError] = []
         self._refusals: dict[Capability, list[ProviderError]] = defaultdict(list)
@@ -111,6 +113,9 @@ class FakeProvider:
     async def list_os(self, server_id: int) -> list[OsTemplate]:
         self._read("operating systems")
         return [OsTemplate(name, name) for name in OFFERED]
+
+    async def first_login(self, server_id: int) -> Login | None:
+        return self.first_logins.get(server_id)
 
     async def reboot(self, server_id: int) -> int:
         return self._act(server_id, Capability.REBOOT, lambda: "rebooted")

@@ -21,6 +21,7 @@ from lazaret.kernel.settings import load_settings
 from lazaret.operations.intents import Intents
 from lazaret.operations.queue import Queue
 from lazaret.provisioning.requests import Desk
+from lazaret.servers.permissions import Permissions
 
 MANAGED = frozenset({900001, 900002, 900003})
 _numbers = itertools.count(1)
@@ -102,5 +103,7 @@ async def office(conninfo: str, db: Database, clock: SystemClock, tmp_path: Path
         clock=clock,
         redactor=redactor,
         secrets=secrets,
-        desk=Desk(Intents(Queue(conninfo), managed_ids=MANAGED, max_attempts=3), secrets),
+        desk=Desk(
+            Intents(Queue(conninfo), permissions=Permissions({"time4vps": lambda: MANAGED}), max_attempts=3), secrets
+        ),
     )

@@ -35,6 +35,7 @@ NAMES: Mapping[str, str] = {
     "reboot": mark("reboot"),
     "provision_again": mark("set up again"),
     "reinstall": mark("reinstall the system"),
+    "reset_password": mark("reset the root password"),
     "human": mark("hand over to a person"),
     "itself": mark("nothing but time"),
     # states of incidents

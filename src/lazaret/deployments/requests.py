@@ -163,7 +163,11 @@ class Harbour:
         if handle is not None:
             servers = [await get_server(session, handle)]
         else:
-            servers = list(await session.scalars(select(Server).where(Server.is_managed).order_by(Server.provider_id)))
+            servers = list(
+                await session.scalars(
+                    select(Server).where(Server.is_managed).order_by(Server.provider_id, Server.handle)
+                )
+            )
         handles = [server.handle for server in servers]
         capacity = await self.capacity(session, handles)
         incidents = await self.incidents(session, handles)
@@ -179,7 +183,7 @@ class Harbour:
         rows, _ = await store.list_deployments(session, handle=server.handle, limit=10_000)
         return Candidate(
             handle=server.handle,
-            is_managed=server.is_managed and server.provider_id in self.intents.managed_ids,
+            is_managed=server.is_managed and self.intents.is_allowed(server),
             status=ServerStatus(server.status),
             is_provisioned=server.provisioned_at is not None,
             open_incidents=incidents,

@@ -8,6 +8,7 @@ from lazaret.entrypoints.office import Office
 from lazaret.kernel.errors import Conflict
 from lazaret.servers.access import SshEndpoint
 from lazaret.servers.configuration import TaskEvent
+from lazaret.servers.registry import kind_of
 from lazaret.servers.store import get_server
 
 PLAYBOOK = "health_check"
@@ -24,7 +25,8 @@ async def check_health(office: Office, handle: str) -> dict[str, Any]:
         server = await get_server(session, handle)
         if not server.is_managed:
             raise Conflict(
-                f"{handle} is not managed: it is never logged in to.", hint="See TIME4VPS_MANAGED_SERVER_IDS."
+                f"{handle} is not managed: it is never logged in to.",
+                hint=kind_of(server.provider).how_to_allow.format(id=server.provider_id),
             )
         if not server.host_keys or not server.public_ip:
             raise Conflict(

@@ -1,6 +1,7 @@
 """`lazaret doctor`: checks the installation from its settings to the provider, each finding with its cure."""
 
 import asyncio
+import os
 import shutil
 import sys
 from collections.abc import Awaitable, Callable
@@ -14,6 +15,7 @@ from lazaret.kernel.errors import LazaretError
 from lazaret.kernel.logging import configure_logging
 from lazaret.kernel.secrets import Redactor
 from lazaret.kernel.settings import Settings, load_settings
+from lazaret.servers.access import KeyLogin
 from lazaret.servers.call_budget import InMemoryCallBudget
 
 LEAST_FREE_MB = 500
@@ -109,7 +111,14 @@ async def _provider(name: str, settings: Settings) -> Finding:
     from lazaret.kernel.clock import SystemClock  # noqa: PLC0415
 
     if not settings.time4vps_login or not settings.time4vps_password:
-        return Finding(name, "missing", "no account", "Set TIME4VPS_LOGIN and TIME4VPS_PASSWORD.")
+        if settings.lazaret_static_hosts_file is not None:
+            return Finding(name, "ok", "no account: the hosts of a file only")
+        return Finding(
+            name,
+            "missing",
+            "no account",
+            "Set TIME4VPS_LOGIN and TIME4VPS_PASSWORD, or LAZARET_STATIC_HOSTS_FILE for hosts of your own.",
+        )
     clock = SystemClock()
     client = Time4VPSClient(
         base_url=settings.time4vps_base_url,
@@ -130,10 +139,55 @@ async def _provider(name: str, settings: Settings) -> Finding:
     return Finding(name, "ok", f"{len(listed)} servers, {managed} managed")
 
 
+async def _hosts_file(name: str, settings: Settings) -> Finding:
+    """Understood, written by its owner alone, and with every file that it names."""
+    if settings.lazaret_static_hosts_file is None:
+        return Finding(name, "ok", "none: not used")
+    from lazaret.adapters.static import HostsFile, StaticProvider  # noqa: PLC0415
+
+    file = HostsFile(settings.lazaret_static_hosts_file)
+    hosts = file.hosts()
+    if file.path.stat().st_mode & 0o022:
+        return Finding(
+            name, "broken", f"others may write {file.path}, and so decide what is changed", f"chmod go-w {file.path}"
+        )
+    provider = StaticProvider(file)
+    for host in hosts:
+        login = await provider.first_login(host.id)
+        if isinstance(login, KeyLogin) and not os.access(login.private_key, os.R_OK):
+            return Finding(
+                name, "broken", f"host-{host.id}: {login.private_key} cannot be read", "Mend private_key, or drop it."
+            )
+    managed = sum(host.managed for host in hosts)
+    what = f"{len(hosts)} hosts, {managed} managed"
+    if not managed:
+        return Finding(name, "missing", what, "Write `managed: true` at the hosts that Lazaret may change.")
+    trusting = sum(host.managed and not host.host_keys for host in hosts)
+    if trusting:
+        what = f"{what}, {trusting} of these trusted on first use: pin them by host_keys"
+    return Finding(name, "ok", what)
+
+
+async def _anchors(name: str, settings: Settings) -> Finding:
+    """Without a place outside the fleet the monitor cannot tell its own blindness from the loss of all."""
+    if settings.lazaret_anchors:
+        return Finding(name, "ok", ", ".join(settings.lazaret_anchors))
+    if settings.has_provider or not settings.has_servers:
+        return Finding(name, "ok", "the provider's API")
+    return Finding(
+        name,
+        "missing",
+        "there is no place by which the monitor sees whether it is cut off itself",
+        "Set LAZARET_ANCHORS to some host:port outside your fleet.",
+    )
+
+
 CHECKS: tuple[tuple[str, Callable[[str, Settings], Awaitable[Finding]]], ...] = (
     ("disk", _disk),
     ("database", _database),
     ("access key", _access_key),
     ("ansible", _ansible),
     ("provider", _provider),
+    ("hosts file", _hosts_file),
+    ("anchors", _anchors),
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 
 from lazaret import migrations
+from lazaret.entrypoints.providers import permissions_of
 from lazaret.kernel.clock import Clock, SystemClock
 from lazaret.kernel.database import Database
 from lazaret.kernel.embedded_postgres import EmbeddedPostgres
@@ -63,7 +64,7 @@ async def open_office(settings: Settings, *, redactor: Redactor) -> AsyncIterato
             desk=Desk(
                 Intents(
                     Queue(db.conninfo),
-                    managed_ids=settings.time4vps_managed_server_ids,
+                    permissions=permissions_of(settings),
                     max_attempts=settings.provisioning_max_retries,
                 ),
                 secrets,

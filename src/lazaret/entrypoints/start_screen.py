@@ -5,7 +5,10 @@ from collections.abc import Collection
 from rich.console import Console
 
 from lazaret import __version__
+from lazaret.entrypoints.providers import permissions_of
 from lazaret.kernel.settings import Settings
+from lazaret.servers.registry import KINDS
+from lazaret.servers.store import handle_of
 
 
 def print_start_screen(settings: Settings, *, parts: Collection[str], address: str, first_token: str | None) -> None:
@@ -16,7 +19,7 @@ def print_start_screen(settings: Settings, *, parts: Collection[str], address: s
 
 
 def start_screen(settings: Settings, *, parts: Collection[str], address: str, first_token: str | None) -> list[str]:
-    """The lines. Pure."""
+    """The lines."""
     lines = ["", f"  Lazaret {__version__}: {' and '.join(sorted(parts))}", ""]
     if address:
         lines.append(f"  API          {address}   (description: {address}/docs)")
@@ -34,24 +37,38 @@ def start_screen(settings: Settings, *, parts: Collection[str], address: str, fi
 
 
 def _provider(settings: Settings) -> str:
-    if not settings.has_provider:
-        return "none"
-    return f"Time4VPS as {settings.time4vps_login}, read every {settings.server_sync_interval:g} s"
+    lists = []
+    if settings.has_provider:
+        lists.append(f"Time4VPS as {settings.time4vps_login}")
+    if settings.lazaret_static_hosts_file is not None:
+        lists.append(f"the hosts of {settings.lazaret_static_hosts_file}")
+    return f"{' and '.join(lists)}, read every {settings.server_sync_interval:g} s" if lists else "none"
 
 
 def _managed(settings: Settings) -> str:
-    ids = sorted(settings.time4vps_managed_server_ids)
-    if not ids:
+    handles = _handles(settings)
+    if not handles:
         return "nothing: Lazaret only looks"
-    shown = ", ".join(f"vps-{server_id}" for server_id in ids[:8])
-    return shown + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
+    return ", ".join(handles[:8]) + (f" and {len(handles) - 8} more" if len(handles) > 8 else "")
+
+
+def _handles(settings: Settings) -> list[str]:
+    permissions = permissions_of(settings)
+    return [handle_of(kind.name, server_id) for kind in KINDS for server_id in sorted(permissions.ids_of(kind.name))]
+
+
+def _permission(settings: Settings) -> str:
+    if settings.lazaret_static_hosts_file is not None and not settings.has_provider:
+        return "`managed: true` in the hosts file marks the hosts that Lazaret may change (`lazaret doctor` checks it)"
+    return "TIME4VPS_MANAGED_SERVER_IDS names the servers that Lazaret may change"
 
 
 def _missing(settings: Settings) -> list[str]:
     missing = []
-    if not settings.has_provider:
+    if not settings.has_servers:
         missing.append("an account: set TIME4VPS_LOGIN and TIME4VPS_PASSWORD (or TIME4VPS_PASSWORD_FILE).")
+        missing.append("or hosts of your own: name them in a file, and the file in LAZARET_STATIC_HOSTS_FILE.")
         missing.append("none at hand? `lazaret lab up --env` makes a cloud on this machine to try it on.")
-    if not settings.time4vps_managed_server_ids:
-        missing.append("the permission: TIME4VPS_MANAGED_SERVER_IDS names the servers that Lazaret may change.")
+    if not _handles(settings):
+        missing.append(f"the permission: {_permission(settings)}.")
     return missing

@@ -1,4 +1,4 @@
-"""`lazaret worker`: runs operations, reads the provider's list, and re-enqueues what is due. May run several times."""
+"""`lazaret worker`: runs operations, reads the providers' lists, and re-enqueues what is due. May run several times."""
 
 import asyncio
 
@@ -24,7 +24,7 @@ async def run_worker(office: Office) -> None:
         group.create_task(restarting("queue", lambda: workshop.queue.work(concurrency=concurrency), office.clock))
         group.create_task(every(RECONCILE_S, "reconcile", lambda: _reconcile(workshop), office.clock))
         group.create_task(every(PURSUE_S, "pursuit", lambda: _pursue(workshop), office.clock))
-        if workshop.inventory is not None:
+        if workshop.inventories:
             interval_s = office.settings.server_sync_interval
             group.create_task(every(interval_s, "inventory", lambda: _sync(workshop), office.clock))
 
@@ -42,8 +42,11 @@ async def _pursue(workshop: Workshop) -> None:
 
 
 async def _sync(workshop: Workshop) -> None:
-    """Only one of several workers reads the list."""
-    assert workshop.inventory is not None
+    """Only one of several workers reads the lists; no provider waits for another, or fails with it."""
     async with try_lead(workshop.office.conninfo, "inventory") as leading:
-        if leading:
-            await workshop.inventory.sync()
+        if not leading:
+            return
+        ends = await asyncio.gather(*(one.sync() for one in workshop.inventories), return_exceptions=True)
+    for end in ends:
+        if isinstance(end, BaseException):
+            raise end

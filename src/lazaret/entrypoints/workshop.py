@@ -1,6 +1,6 @@
 """What a worker has besides its office: provider, SSH, Ansible, the graphs. The one place that knows all rooms."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -14,7 +14,6 @@ from lazaret.adapters.ansible import baseline_version, load_variables
 from lazaret.adapters.doors import Doors
 from lazaret.adapters.ssh import AsyncSshAccess, SshReadingStreams
 from lazaret.adapters.ssh.access_key import access_key_of
-from lazaret.adapters.time4vps import Time4VPSClient
 from lazaret.alerting.failure import tell_failure
 from lazaret.deployments.playing import DeployParts
 from lazaret.deployments.redeploy import Redeployer
@@ -23,6 +22,7 @@ from lazaret.entrypoints.configuration import configuration_of
 from lazaret.entrypoints.harbour import expectations_on
 from lazaret.entrypoints.monitor import rules_of
 from lazaret.entrypoints.office import Office
+from lazaret.entrypoints.providers import open_providers
 from lazaret.healing.budget import Limits as HealingLimits
 from lazaret.healing.context import HealingParts
 from lazaret.healing.graph import RecoveryWorkflow
@@ -38,30 +38,29 @@ from lazaret.operations.store import live_operation
 from lazaret.provisioning.context import Limits, Parts
 from lazaret.provisioning.graph import ProvisioningWorkflow
 from lazaret.servers.access import KeyLogin
-from lazaret.servers.call_budget import PostgresCallBudget, Rate
 from lazaret.servers.inventory import Inventory
 from lazaret.servers.model import Server
+from lazaret.servers.provider import Provider
 
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """What a worker has besides: hands. `inventory` is None without a provider account."""
+    """What a worker has besides: hands. There is an inventory for each provider."""
 
     office: Office
     queue: Queue
-    inventory: Inventory | None
+    inventories: tuple[Inventory, ...]
 
 
 @asynccontextmanager
 async def open_workshop(office: Office) -> AsyncIterator[Workshop]:
-    """Everything that a worker needs: provider, SSH, Ansible, the graph and its checkpoints."""
+    """Everything that a worker needs: providers, SSH, Ansible, the graph and its checkpoints."""
     settings = office.settings
     async with AsyncExitStack() as stack:
         workflows: dict[OperationKind, Workflow] = {}
-        inventory = None
-        if settings.has_provider:
-            provider = await stack.enter_async_context(_provider(office))
-            parts = _parts(office, provider)
+        providers = await open_providers(settings, office.db, office.clock, stack)
+        if providers:
+            parts = _parts(office, providers)
             deploying = DeployWorkflow(
                 DeployParts(parts.configuration, parts.access, office.secrets, parts.key.private_key, office.redactor)
             )
@@ -74,7 +73,6 @@ async def open_workshop(office: Office) -> AsyncIterator[Workshop]:
                 OperationKind.DEPLOY: deploying,
                 OperationKind.RECOVER: RecoveryWorkflow(_healing_parts(office, parts), workflow, checkpointer),
             }
-            inventory = _inventory(office, provider)
         dead_after_s = settings.lazaret_worker_dead_after
         runner = Runner(
             office.db,
@@ -86,7 +84,7 @@ async def open_workshop(office: Office) -> AsyncIterator[Workshop]:
         )
         queue = Queue(office.conninfo, runner.run, dead_after_s=dead_after_s)
         await stack.enter_async_context(queue.open())
-        yield Workshop(office, queue, inventory)
+        yield Workshop(office, queue, tuple(_inventory(office, provider) for provider in providers.values()))
 
 
 def _healing_parts(office: Office, parts: Parts) -> HealingParts:
@@ -108,35 +106,17 @@ def _healing_parts(office: Office, parts: Parts) -> HealingParts:
     )
 
 
-def _provider(office: Office) -> Time4VPSClient:
-    settings = office.settings
-    assert settings.time4vps_login and settings.time4vps_password
-    return Time4VPSClient(
-        base_url=settings.time4vps_base_url,
-        login=settings.time4vps_login,
-        password=settings.time4vps_password,
-        budget=PostgresCallBudget(
-            office.db,
-            office.clock,
-            account=f"time4vps:{settings.time4vps_login}",
-            rate=Rate.per_minute(settings.lazaret_provider_calls_per_minute),
-        ),
-        clock=office.clock,
-        poll_interval_s=settings.password_reset_poll_interval,
-    )
-
-
-def _parts(office: Office, provider: Time4VPSClient) -> Parts:
+def _parts(office: Office, providers: Mapping[str, Provider]) -> Parts:
     settings = office.settings
     variables = load_variables(settings.provisioning_vars_file)
     version = baseline_version(variables)
     return Parts(
-        provider=provider,
+        providers=providers,
         access=AsyncSshAccess(),
         configuration=configuration_of(settings),
         secrets=office.secrets,
         key=access_key_of(settings),
-        managed_ids=settings.time4vps_managed_server_ids,
+        permissions=office.intents.permissions,
         limits=Limits(
             converge_s=settings.provisioning_timeout,
             password_reset_s=settings.password_reset_timeout,
@@ -163,7 +143,7 @@ async def _checkpointer(office: Office, stack: AsyncExitStack) -> AsyncPostgresS
     return AsyncPostgresSaver(pool)  # type: ignore[arg-type] # the pool yields dict rows by its row_factory
 
 
-def _inventory(office: Office, provider: Time4VPSClient) -> Inventory:
+def _inventory(office: Office, provider: Provider) -> Inventory:
     async def provision(session: AsyncSession, server: Server, at: datetime) -> None:
         intent = Intent(OperationKind.PROVISION, audit.INVENTORY, "a new managed server", PRIORITY_ROUTINE)
         await office.intents.enqueue_new(session, server, intent, at=at)
@@ -179,7 +159,7 @@ def _inventory(office: Office, provider: Time4VPSClient) -> Inventory:
         office.db,
         provider,
         office.clock,
-        managed_ids=office.settings.time4vps_managed_server_ids,
+        permissions=office.intents.permissions,
         ssh_port=office.settings.lazaret_ssh_port,
         on_admitted=provision,
         on_rebuild_due=rebuild,

@@ -10,7 +10,7 @@ from lazaret.healing.remedy import Remedy
 from lazaret.kernel.errors import LazaretError
 from lazaret.operations.calls import MadeCall, Send
 from lazaret.provisioning.provider_tasks import begin, finished_task
-from lazaret.servers.provider import Capability, ServerDetails
+from lazaret.servers.provider import Capability, Provider, ServerDetails
 
 PROVIDER_TASK_S = 180.0
 """A flush or a reboot that the provider has not finished by then has failed."""
@@ -56,12 +56,12 @@ async def restart_service(ctx: HealingContext) -> str:
 
 async def flush_firewall(ctx: HealingContext) -> str:
     """Have the provider drop the packet filter's rules."""
-    return await _by_provider(ctx, Capability.FLUSH_FIREWALL, ctx.parts.provisioning.provider.flush_firewall)
+    return await _by_provider(ctx, Capability.FLUSH_FIREWALL, lambda provider, server: provider.flush_firewall(server))
 
 
 async def reboot(ctx: HealingContext) -> str:
     """Have the provider restart the machine."""
-    return await _by_provider(ctx, Capability.REBOOT, ctx.parts.provisioning.provider.reboot)
+    return await _by_provider(ctx, Capability.REBOOT, lambda provider, server: provider.reboot(server))
 
 
 ACTS: dict[Remedy, Callable[[HealingContext], Awaitable[str]]] = {
@@ -74,11 +74,11 @@ ACTS: dict[Remedy, Callable[[HealingContext], Awaitable[str]]] = {
 """The remedies that are one act. Setting up again and reinstalling are workflows of provisioning."""
 
 
-async def _by_provider(ctx: HealingContext, action: Capability, call: Callable[[int], Awaitable[int]]) -> str:
+async def _by_provider(ctx: HealingContext, action: Capability, call: Callable[[Provider, int], Awaitable[int]]) -> str:
     snapshot = await ctx.steps.snapshot()
 
     async def plan(details: ServerDetails) -> Send:
-        return lambda: call(details.server_id)
+        return lambda: call(snapshot.provider, details.server_id)
 
     made: MadeCall = await begin(ctx.steps, snapshot, action, plan)
     await finished_task(ctx.steps, snapshot, action, made, timeout_s=PROVIDER_TASK_S * ctx.parts.patience)

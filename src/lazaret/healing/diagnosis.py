@@ -40,11 +40,21 @@ class PlannedRung:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A rung that belongs to the ladder and cannot be climbed, and why not."""
+
+    remedy: Remedy
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A ladder; its last rung is always a person."""
 
     rungs: tuple[PlannedRung, ...]
     because: str
+    left_out: tuple[LeftOut, ...] = ()
+    """What this provider cannot do. Nothing is left out silently."""
 
 
 _R = Remedy
@@ -88,16 +98,17 @@ _WHY: dict[Remedy, str] = {
 
 
 def plan_for(condition: Condition, facts: Facts) -> Plan:
-    """The ladder for this condition. What the provider cannot do is left out; a reinstall obeys the policy."""
+    """The ladder for this condition. What the provider cannot do is left out by name; a reinstall obeys the policy."""
     if facts.flapping:
         return _human(mark("It comes and goes: another remedy would only add to that."))
     if condition is Condition.HOST_KEY_CHANGED:
         return _host_key_changed(facts)
     if condition is Condition.MEMORY_EXHAUSTED:
         return _human(mark("What uses the memory is a person's to judge."))
-    rungs = tuple(_rungs(condition, facts))
+    left_out = tuple(_left_out(condition, facts))
+    rungs = tuple(_rungs(condition, facts, frozenset(one.remedy for one in left_out)))
     because = "" if rungs else mark("There is no remedy left that this provider could carry out.")
-    return Plan((*rungs, _to_a_person()), because)
+    return Plan((*rungs, _to_a_person()), because, left_out)
 
 
 def is_other_trouble(planned_for: Condition, seen: Collection[Condition]) -> bool:
@@ -107,13 +118,21 @@ def is_other_trouble(planned_for: Condition, seen: Collection[Condition]) -> boo
     return not (planned_for in _NO_ANSWER and _NO_ANSWER.intersection(seen))
 
 
-def _rungs(condition: Condition, facts: Facts) -> Iterable[PlannedRung]:
+def _left_out(condition: Condition, facts: Facts) -> Iterable[LeftOut]:
     for remedy in _LADDERS[condition]:
-        if remedy in facts.tried:
-            continue
         needed = REMEDIES[remedy].needs
-        # Setting up again needs a password only where our key does not open the server.
-        if needed is not None and needed not in facts.capabilities and remedy is not _R.PROVISION_AGAIN:
+        if remedy in facts.tried or needed is None or needed in facts.capabilities:
+            continue
+        if remedy is not _R.PROVISION_AGAIN:
+            yield LeftOut(remedy, mark("The provider has no such function."))
+        elif condition in _NO_ANSWER and not facts.capabilities:
+            # Setting up again needs a password only where our key does not open the server.
+            yield LeftOut(remedy, mark("Nobody can log in, and nothing was done from outside that might let us in."))
+
+
+def _rungs(condition: Condition, facts: Facts, left_out: frozenset[Remedy]) -> Iterable[PlannedRung]:
+    for remedy in _LADDERS[condition]:
+        if remedy in facts.tried or remedy in left_out:
             continue
         if remedy is _R.REINSTALL:
             if facts.rebuild_policy is not RebuildPolicy.NEVER:

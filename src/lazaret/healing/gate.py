@@ -67,7 +67,8 @@ async def _forbidden(ctx: HealingContext, session: AsyncSession) -> HeldBack | N
             f"maintenance window until {window.ends_at:%Y-%m-%d %H:%M} UTC: {window.reason}", window.ends_at
         )
     try:
-        require_touchable(servers.target_of(server), managed_ids=ctx.parts.provisioning.managed_ids)
+        listed = ctx.parts.provisioning.permissions.ids_of(server.provider)
+        require_touchable(servers.target_of(server), managed_ids=listed)
     except TouchRefused as refused:
         return HeldBack(refused.message)
     return None

@@ -1,4 +1,4 @@
-"""The storm stop in the tables: one incident of the fleet per storm, whose details are its state.
+"""The storm stop in the tables: one incident of the fleet per provider and storm, whose details are its state.
 
 The decision is `storm.judge_storm`; here it is fed and remembered.
 """
@@ -12,8 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from lazaret.alerting.model import Level
 from lazaret.alerting.outbox import notify_admins
 from lazaret.healing.storm import StormState, judge_storm
-from lazaret.incidents.model import Incident, IncidentStatus, IncidentType, TimelineKind
-from lazaret.incidents.store import change_incident, get_incident, lock_fleet, open_incident, open_of, tell
+from lazaret.incidents.model import OPEN, Incident, IncidentStatus, IncidentType, TimelineKind
+from lazaret.incidents.store import (
+    change_incident,
+    get_incident,
+    list_incidents,
+    lock_fleet,
+    open_incident,
+    open_of,
+    tell,
+)
 from lazaret.kernel import audit
 from lazaret.kernel.i18n import mark
 from lazaret.probing.model import ServerHealth
@@ -23,6 +31,8 @@ from lazaret.servers.model import Server
 from lazaret.servers.status import ServerStatus
 from lazaret.servers.store import get_server
 
+MOST_STORMS = 100
+"""One per provider."""
 COUNTED = (ServerStatus.READY, ServerStatus.IN_USE, ServerStatus.ERROR, ServerStatus.PROVISIONING)
 
 
@@ -42,7 +52,7 @@ async def weigh_storm(
     server = await get_server(session, handle)
     await lock_fleet(session)
     unwell, total = await _count(session, server.provider, set(silent) | {handle})
-    fleet = await open_of(session, None, IncidentType.MANY_SERVERS_LOST)
+    fleet = await _storm_of(session, server.provider)
     before = StormState.from_json(fleet.details["storm"]) if fleet is not None else None
     after = judge_storm(len(unwell), total, before, at, rules)
     if after.released and fleet is not None:
@@ -69,8 +79,9 @@ CANARY_WORDS = {
 
 async def note_canary(session: AsyncSession, handle: str, *, helped: bool, at: datetime) -> None:
     """The recovery of a server ended: were it a storm's canary, the storm goes by it."""
+    server = await get_server(session, handle)
     await lock_fleet(session)
-    fleet = await open_of(session, None, IncidentType.MANY_SERVERS_LOST)
+    fleet = await _storm_of(session, server.provider)
     if fleet is None:
         return
     state = StormState.from_json(fleet.details["storm"])
@@ -81,18 +92,23 @@ async def note_canary(session: AsyncSession, handle: str, *, helped: bool, at: d
     _remember(fleet, after)
 
 
-async def end_storm_if_over(session: AsyncSession, rules: Rules, *, at: datetime) -> None:
-    """Look at an open storm again: its servers may have come back by themselves."""
+async def end_storms_if_over(session: AsyncSession, rules: Rules, *, at: datetime) -> None:
+    """Look at each open storm again: its servers may have come back by themselves."""
     await lock_fleet(session)
-    fleet = await open_of(session, None, IncidentType.MANY_SERVERS_LOST)
-    if fleet is None:
-        return
-    unwell, total = await _count(session, fleet.details["provider"], set())
-    after = judge_storm(len(unwell), total, StormState.from_json(fleet.details["storm"]), at, rules)
-    if after.active or after.released:
-        _remember(fleet, after)
-    else:
-        await _end(session, fleet, after, at)
+    storms, _ = await list_incidents(
+        session, statuses=sorted(OPEN), incident_type=IncidentType.MANY_SERVERS_LOST, limit=MOST_STORMS
+    )
+    for fleet in storms:
+        unwell, total = await _count(session, fleet.provider, set())
+        after = judge_storm(len(unwell), total, StormState.from_json(fleet.details["storm"]), at, rules)
+        if after.active or after.released:
+            _remember(fleet, after)
+        else:
+            await _end(session, fleet, after, at)
+
+
+async def _storm_of(session: AsyncSession, provider: str) -> Incident | None:
+    return await open_of(session, None, IncidentType.MANY_SERVERS_LOST, provider=provider)
 
 
 async def _count(session: AsyncSession, provider: str, known_unwell: set[str]) -> tuple[set[str], int]:
@@ -125,6 +141,7 @@ async def _begin(
         audit.WORKER,
         at=at,
         cause="storm",
+        provider=provider,
         details={"storm": state.as_json(), "provider": provider, "unwell": sorted(unwell), "total": total},
     )
     tell(session, fleet, TimelineKind.DECISION, state.because, at=at)

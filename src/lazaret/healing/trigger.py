@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.healing.incidents_of import WATCHED_TYPES
 from lazaret.healing.store import remedies_for
-from lazaret.healing.storms import end_storm_if_over
+from lazaret.healing.storms import end_storms_if_over
 from lazaret.incidents.model import Incident, IncidentStatus, TimelineKind
 from lazaret.incidents.store import change_incident, get_incident, tell, timeline_of
 from lazaret.kernel import audit
@@ -96,7 +96,7 @@ class Pursuit:
     async def pursue(self) -> int:
         """One pass; returns the number of recoveries that were begun."""
         async with self._db.transaction() as session:
-            await end_storm_if_over(session, self._rules, at=self._clock.now())
+            await end_storms_if_over(session, self._rules, at=self._clock.now())
             candidates = [incident_id for (incident_id,) in await session.execute(_unattended())]
         begun = 0
         for incident_id in candidates:

@@ -14,6 +14,7 @@ from lazaret.operations.store import list_operations, live_operation
 from lazaret.probing.model import ServerHealth
 from lazaret.probing.store import health_of
 from lazaret.servers.model import Server
+from lazaret.servers.registry import cannot_of
 from lazaret.servers.status import OPERATIONAL, PARKED, ServerStatus
 from lazaret.servers.store import get_server, holds_on
 
@@ -58,6 +59,11 @@ def _known(server: Server, health: list[ServerHealth], incidents: list[Incident]
         )
     if not health and server.status in OPERATIONAL:
         lines.append("no monitor has judged it yet: is `lazaret up` or `lazaret monitor` running?")
+    cannot = cannot_of(server.provider)
+    if cannot and server.is_managed:
+        lines.append(
+            f"its provider is {server.provider}, which cannot {', '.join(cannot)}: what needs that is left to a person"
+        )
     lines += [
         f"incident {row.id} ({row.incident_type}, {row.cause}) is {row.status}, open since {_ago(row.detected_at, at)}"
         for row in incidents
@@ -122,7 +128,7 @@ async def _held_back(session: AsyncSession, server: Server, at: datetime) -> lis
     window = await window_over(session, server.handle, at=at)
     if window is not None:
         lines.append(f"maintenance window until {window.ends_at:%Y-%m-%d %H:%M} UTC: {window.reason}")
-    storm = await open_of(session, None, IncidentType.MANY_SERVERS_LOST)
+    storm = await open_of(session, None, IncidentType.MANY_SERVERS_LOST, provider=server.provider)
     if storm is not None:
         lines.append(f"storm stop (incident {storm.id}): {storm.details.get('storm', {}).get('because', '')}")
     blind = await open_of(session, None, IncidentType.OBSERVER_BLIND)

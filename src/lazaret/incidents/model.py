@@ -62,6 +62,7 @@ class Incident(Base):
             "uq_incidents_open",
             text("coalesce(server_handle, '')"),
             "incident_type",
+            "provider",
             unique=True,
             postgresql_where=text(_OPEN_SQL),
         ),
@@ -72,6 +73,8 @@ class Incident(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     server_handle: Mapped[str | None] = mapped_column(ForeignKey("servers.handle"))
     """None for what concerns the fleet."""
+    provider: Mapped[str] = mapped_column(server_default="")
+    """Of an incident of the fleet: the provider whose servers it is about. Empty: all, or one server."""
     incident_type: Mapped[str]
     cause: Mapped[str] = mapped_column(server_default="")
     """The condition that was confirmed (`silent`, `docker_down`, ...)."""

@@ -38,19 +38,23 @@ async def open_incident(
     status: IncidentStatus = IncidentStatus.DETECTED,
     details: dict[str, Any] | None = None,
     affected_services: list[Any] | None = None,
+    provider: str = "",
 ) -> tuple[Incident, bool]:
     """The open incident of this server (None: of the fleet) and type, made if there is none; and whether it is new.
+
+    `provider` tells incidents of the fleet apart that are about the servers of one provider only.
 
     `began_at` is the first sign of it, left out: now.
     """
     await _lock_subject(session, handle, at=at)
-    existing = await open_of(session, handle, incident_type)
+    existing = await open_of(session, handle, incident_type, provider=provider)
     if existing is not None:
         existing.details = {**existing.details, **(details or {})}
         existing.cause = cause or existing.cause
         return existing, False
     incident = Incident(
         server_handle=handle,
+        provider=provider,
         incident_type=incident_type.value,
         cause=cause,
         began_at=began_at or at,
@@ -68,12 +72,15 @@ async def open_incident(
     return incident, True
 
 
-async def open_of(session: AsyncSession, handle: str | None, incident_type: IncidentType) -> Incident | None:
-    """The open incident of this server (None: of the fleet) and type."""
+async def open_of(
+    session: AsyncSession, handle: str | None, incident_type: IncidentType, *, provider: str = ""
+) -> Incident | None:
+    """The open incident of this server (None: of the fleet, or of one provider's) and type."""
     found: Incident | None = await session.scalar(
         select(Incident).where(
             Incident.server_handle.is_(None) if handle is None else Incident.server_handle == handle,
             Incident.incident_type == incident_type.value,
+            Incident.provider == provider,
             Incident.status.in_([known.value for known in OPEN]),
         )
     )

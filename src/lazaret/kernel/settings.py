@@ -70,6 +70,12 @@ class Settings(BaseModel):
         None, description="Operating system for a rebuild. Empty: the one that the server has."
     )
 
+    # Hosts from a file
+    lazaret_static_hosts_file: Path | None = Field(
+        None,
+        description="YAML file with SSH hosts of your own (docs/howto/static_hosts.md). Read again when it changes.",
+    )
+
     # Provisioning
     provisioning_timeout: float = Field(600, gt=0, description="Seconds that converging one server may take.")
     provisioning_max_retries: int = Field(3, ge=1, le=10, description="Attempts before a human is asked.")
@@ -198,6 +204,11 @@ class Settings(BaseModel):
     def has_provider(self) -> bool:
         """Whether there is an account to read."""
         return bool(self.time4vps_login and self.time4vps_password)
+
+    @property
+    def has_servers(self) -> bool:
+        """Whether there is any list of servers to read: an account, or a file."""
+        return self.has_provider or self.lazaret_static_hosts_file is not None
 
 
 ALIASES = {"TIME4VPS_USERNAME": "TIME4VPS_LOGIN"}

@@ -18,6 +18,7 @@ from lazaret.operations.queue import Queue
 from lazaret.servers import store as servers
 from lazaret.servers.guard import require_touchable
 from lazaret.servers.model import Server
+from lazaret.servers.permissions import Permissions
 from lazaret.servers.status import OPERATIONAL, Party, ServerStatus, StatusEvent
 
 
@@ -55,12 +56,21 @@ class Intent:
 
 
 class Intents:
-    """Records intents. `managed_ids` is the operator's list; `max_attempts` bounds every operation."""
+    """Records intents. `permissions` are the operator's lists; `max_attempts` bounds every operation."""
 
-    def __init__(self, queue: Queue, *, managed_ids: Collection[int], max_attempts: int) -> None:
+    def __init__(self, queue: Queue, *, permissions: Permissions, max_attempts: int) -> None:
         self._queue = queue
-        self.managed_ids = managed_ids
+        self.permissions = permissions
         self._max_attempts = max_attempts
+
+    def is_allowed(self, server: Server) -> bool:
+        """Whether the operator's list has this server now."""
+        return server.provider_id in self.permissions.ids_of(server.provider)
+
+    def require_touchable(self, server: Server, *, holds: Collection[str] = ()) -> None:
+        """Raise `TouchRefused` unless the guard lets this server be touched."""
+        listed = self.permissions.ids_of(server.provider)
+        require_touchable(servers.target_of(server), managed_ids=listed, holds=holds)
 
     async def provision(self, session: AsyncSession, handle: str, intent: Intent, *, at: datetime) -> Operation:
         """Set the server up (again); data stays. Raises `TouchRefused`, `OperationInProgress` or `NotProvisionable`."""
@@ -143,9 +153,7 @@ class Intents:
     async def _admit(self, session: AsyncSession, handle: str, *, at: datetime) -> Server:
         server = await servers.get_server(session, handle, for_update=True)
         holds = await servers.holds_on(session, handle, at=at)
-        require_touchable(
-            servers.target_of(server), managed_ids=self.managed_ids, holds=[hold.reason for hold in holds]
-        )
+        self.require_touchable(server, holds=[hold.reason for hold in holds])
         live = await store.live_operation(session, handle)
         if live is not None:
             raise OperationInProgress(

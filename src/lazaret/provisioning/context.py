@@ -1,12 +1,13 @@
 """What a provisioning step may use: the parts wired at start, and what the tables say of the server right now."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from lazaret.kernel.errors import LazaretError
 from lazaret.kernel.secrets import SecretStore
 from lazaret.operations.run import OperationRun
 from lazaret.operations.store import get_operation
@@ -15,6 +16,7 @@ from lazaret.servers.access import KeyLogin, RemoteAccess, SshEndpoint
 from lazaret.servers.configuration import ConfigurationRunner
 from lazaret.servers.guard import Target, require_same_machine, require_touchable
 from lazaret.servers.model import Server
+from lazaret.servers.permissions import Permissions
 from lazaret.servers.provider import Provider, ServerDetails
 
 ROOT_PASSWORD = "root_password"  # noqa: S105 - the kind under which the secret is stored
@@ -71,12 +73,13 @@ class Limits:
 class Parts:
     """Everything that provisioning needs and does not own."""
 
-    provider: Provider
+    providers: Mapping[str, Provider]
+    """By name, as `servers.provider` holds it."""
     access: RemoteAccess
     configuration: ConfigurationRunner
     secrets: SecretStore
     key: AccessKey
-    managed_ids: Collection[int]
+    permissions: Permissions
     limits: Limits = Limits()
     default_os: str | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
@@ -85,11 +88,18 @@ class Parts:
     redeployer: ServiceRedeployer = field(default_factory=NoServices)
 
 
+class ProviderNotConfigured(LazaretError):
+    """The server is of a provider whose settings are missing in this process."""
+
+    code = "provider_not_configured"
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """The server and the intent as they stood when the step began."""
 
     target: Target
+    provider: Provider
     endpoint: SshEndpoint
     host: str
     host_keys: tuple[str, ...]
@@ -118,35 +128,44 @@ class StepContext:
         return KeyLogin(self.parts.key.private_key)
 
     async def snapshot(self) -> Snapshot:
-        """Read the server and the operation afresh."""
+        """Read the server and the operation afresh. Raises `ProviderNotConfigured`."""
         async with self.run.db.transaction() as session:
             server = await servers.get_server(session, self.run.handle)
             operation = await get_operation(session, self.run.operation_id)
-            return _snapshot_of(server, operation.params)
+            return _snapshot_of(server, self._provider_of(server), operation.params)
+
+    def _provider_of(self, server: Server) -> Provider:
+        provider = self.parts.providers.get(server.provider)
+        if provider is None:
+            raise ProviderNotConfigured(
+                f"{server.handle} is of the provider {server.provider}, which is not set up here.",
+                hint="Give the worker that provider's settings (see .env.example), or decommission the server.",
+            )
+        return provider
 
     async def require_managed(self) -> None:
         """Raise `TouchRefused` when the operator took the server off the list since the operation began."""
         snapshot = await self.snapshot()
-        require_touchable(snapshot.target, managed_ids=self.parts.managed_ids)
+        self._require(snapshot.target)
 
     async def prove_touchable(self, snapshot: Snapshot) -> ServerDetails:
         """The provider's fresh details, after proving that this is the machine and that it may be touched now."""
         async with self.run.db.transaction() as session:
             server = await servers.get_server(session, self.run.handle)
             holds = await servers.holds_on(session, self.run.handle, at=self.run.clock.now())
-            require_touchable(
-                servers.target_of(server),
-                managed_ids=self.parts.managed_ids,
-                holds=[hold.reason for hold in holds],
-            )
-        details = await self.parts.provider.get_server(snapshot.target.provider_id, fresh=True)
+            self._require(servers.target_of(server), holds=[hold.reason for hold in holds])
+        details = await snapshot.provider.get_server(snapshot.target.provider_id, fresh=True)
         require_same_machine(snapshot.target, details)
         return details
 
+    def _require(self, target: Target, *, holds: Sequence[str] = ()) -> None:
+        require_touchable(target, managed_ids=self.parts.permissions.ids_of(target.provider), holds=holds)
 
-def _snapshot_of(server: Server, params: Mapping[str, Any]) -> Snapshot:
+
+def _snapshot_of(server: Server, provider: Provider, params: Mapping[str, Any]) -> Snapshot:
     return Snapshot(
         target=servers.target_of(server),
+        provider=provider,
         endpoint=SshEndpoint(server.public_ip or "", server.ssh_port, server.ssh_user),
         host=server.host,
         host_keys=tuple(server.host_keys),

@@ -1,14 +1,20 @@
 """Host keys of a server: pinned once per epoch. A new epoch is opened only by first contact or by our own reinstall."""
 
+import base64
+import binascii
+import hashlib
 from collections.abc import Sequence
 
 from lazaret.kernel import audit
 from lazaret.provisioning.context import ROOT_PASSWORD, StepContext, secret_owner
 from lazaret.servers import store as servers
 
+NAME_THE_KEY = "write its new host key into the hosts file (host_keys) and provision it again"
+"""How the operator tells of another machine where we cannot reinstall one ourselves."""
+
 
 async def pin(ctx: StepContext, host_keys: Sequence[str], *, opened_by: str) -> None:
-    """Pin `host_keys` unless the server has pinned ones."""
+    """Pin `host_keys` unless the server has pinned ones, and say that they were taken on trust."""
     async with ctx.run.apply() as (session, operation):
         server = await servers.get_server(session, ctx.run.handle, for_update=True)
         if server.host_keys:
@@ -27,6 +33,19 @@ async def pin(ctx: StepContext, host_keys: Sequence[str], *, opened_by: str) -> 
             epoch=server.host_key_epoch,
             host_keys=list(host_keys),
         )
+        epoch = server.host_key_epoch
+    shown = ", ".join(fingerprint(key) for key in host_keys)
+    await ctx.run.note(f"host key trusted on first use, epoch {epoch} ({opened_by}): {shown}")
+
+
+def fingerprint(host_key: str) -> str:
+    """`<type> SHA256:<hash>`, as OpenSSH shows it."""
+    kind, _, material = host_key.partition(" ")
+    try:
+        digest = hashlib.sha256(base64.b64decode(material, validate=True)).digest()
+    except binascii.Error:
+        return kind
+    return f"{kind} SHA256:{base64.b64encode(digest).decode().rstrip('=')}"
 
 
 async def open_epoch(ctx: StepContext, *, opened_by: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from lazaret.operations.calls import MadeCall, Send, call_once, task_of_call
 from lazaret.provisioning.context import Snapshot, StepContext
-from lazaret.servers.provider import Capability, ProviderTask, ProviderTaskTimeout, ServerDetails
+from lazaret.servers.provider import Capability, ProviderCannot, ProviderTask, ProviderTaskTimeout, ServerDetails
 
 
 async def begin(
@@ -12,8 +12,11 @@ async def begin(
 ) -> MadeCall:
     """Make the call at most once. Right before it, the server is proved to be ours and free of other tasks.
 
-    `plan` reads what else must be known and returns the call.
+    `plan` reads what else must be known and returns the call. Raises `ProviderCannot`, before anything is recorded,
+    when the provider has no such action.
     """
+    if action not in snapshot.provider.capabilities:
+        raise ProviderCannot(f"The provider of {ctx.run.handle}, {snapshot.provider.name}, has no {action}.")
 
     async def prepare() -> Send:
         details = await ctx.prove_touchable(snapshot)
@@ -23,14 +26,14 @@ async def begin(
             details = await ctx.prove_touchable(snapshot)
         return await plan(details)
 
-    return await call_once(ctx.run, ctx.parts.provider, snapshot.target.provider_id, action, prepare)
+    return await call_once(ctx.run, snapshot.provider, snapshot.target.provider_id, action, prepare)
 
 
 async def finished_task(
     ctx: StepContext, snapshot: Snapshot, action: Capability, made: MadeCall, *, timeout_s: float
 ) -> ProviderTask:
     """Wait until the task of our call is over. Raises `ProviderTaskTimeout`; the task itself goes on."""
-    provider = ctx.parts.provider
+    provider = snapshot.provider
     server_id = snapshot.target.provider_id
     if made.task_id is not None:
         return await provider.wait_for_task(server_id, made.task_id, timeout_s=timeout_s)

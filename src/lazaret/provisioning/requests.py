@@ -14,11 +14,29 @@ from lazaret.operations.model import Operation, OperationKind, OperationStatus
 from lazaret.operations.store import live_operation
 from lazaret.provisioning.context import ROOT_PASSWORD, secret_owner
 from lazaret.servers import store as servers
-from lazaret.servers.guard import require_touchable
 from lazaret.servers.model import Server
+from lazaret.servers.provider import Capability
+from lazaret.servers.registry import kind_of
 from lazaret.servers.status import Party, ServerStatus, StatusEvent
 
 LONGEST_PASSWORD = 200
+
+
+class CannotReinstall(Conflict):
+    """The server's provider cannot put a fresh operating system on it."""
+
+    code = "cannot_reinstall"
+
+
+async def require_reinstallable(session: AsyncSession, handle: str) -> None:
+    """Raise `CannotReinstall` unless the server's provider can reinstall it."""
+    server = await servers.get_server(session, handle)
+    if Capability.REINSTALL not in server.capabilities:
+        raise CannotReinstall(
+            f"{handle} cannot be reinstalled: {kind_of(server.provider).title} has no such function.",
+            hint="Keep its system (--keep-os, in the API reinstall: false); or install it anew by hand, write its new "
+            "host key into the hosts file and provision it.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +80,14 @@ class Desk:
         reinstall: bool = True,
         os_template: str | None = None,
     ) -> Operation:
-        """Set the server up from the start; with `reinstall` on a fresh operating system: data goes."""
+        """Set the server up from the start; with `reinstall` on a fresh operating system: data goes.
+
+        Raises `CannotReinstall` where the provider has no such function.
+        """
         if os_template and not reinstall:
             raise InvalidInput("An operating system was named, but none is to be installed.", hint="Drop one of both.")
+        if reinstall:
+            await require_reinstallable(session, handle)
         params = {"reinstall": reinstall, "converge": True, **({"os_template": os_template} if os_template else {})}
         intent = Intent(OperationKind.REBUILD, actor, reason, params=params)
         return await self.intents.rebuild(session, handle, intent, at=at)
@@ -80,7 +103,7 @@ class Desk:
             )
         live = await live_operation(session, handle, for_update=True)
         server = await servers.get_server(session, handle, for_update=True)
-        require_touchable(servers.target_of(server), managed_ids=self.intents.managed_ids)
+        self.intents.require_touchable(server)
         await self.secrets.put(session, secret_owner(handle), ROOT_PASSWORD, password, at=at)
         audit.record(session, actor, "secret.store", f"server:{handle}", at=at, kind=ROOT_PASSWORD)
         if live is None or live.status != OperationStatus.WAITING or live.waiting_for != ROOT_PASSWORD:

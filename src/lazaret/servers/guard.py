@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from lazaret.kernel.errors import Forbidden
 from lazaret.servers.provider import ServerDetails
+from lazaret.servers.registry import kind_of
 from lazaret.servers.status import ServerStatus
 
 
@@ -22,6 +23,7 @@ class Target:
     """What we believe about the server that is to be touched."""
 
     handle: str
+    provider: str
     provider_id: int
     public_ip: str | None
     is_managed: bool
@@ -31,13 +33,13 @@ class Target:
 def require_touchable(target: Target, *, managed_ids: Collection[int], holds: Collection[str] = ()) -> None:
     """Raise `TouchRefused` unless the server is managed, not parked and not held.
 
-    `managed_ids` is the operator's list, by provider id; empty means that nothing is managed. `holds` are the
-    reasons of the holds in force.
+    `managed_ids` is the operator's list for the target's provider, by provider id; empty means that nothing is managed.
+    `holds` are the reasons of the holds in force.
     """
     if target.provider_id not in managed_ids or not target.is_managed:
         raise TouchRefused(
             f"{target.handle} is not managed: Lazaret sees it and never touches it.",
-            hint=f"Add {target.provider_id} to TIME4VPS_MANAGED_SERVER_IDS to allow it.",
+            hint=kind_of(target.provider).how_to_allow.format(id=target.provider_id),
         )
     if target.status in {ServerStatus.RESERVED, ServerStatus.DECOMMISSIONED}:
         raise TouchRefused(f"{target.handle} is {target.status}.", hint="Only servers in service are touched.")

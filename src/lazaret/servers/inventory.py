@@ -16,7 +16,10 @@ from lazaret.kernel.database import Database
 from lazaret.kernel.logging import get_logger
 from lazaret.servers import store
 from lazaret.servers.model import Presence, Server, SyncState
+from lazaret.servers.permissions import Permissions
+from lazaret.servers.pins import pins_after
 from lazaret.servers.provider import ListedServer, Provider, ProviderError
+from lazaret.servers.registry import kind_of
 from lazaret.servers.status import Party, ServerStatus, StatusEvent, legal_events
 from lazaret.servers.sync_plan import VANISHED, KnownServer, SyncPlan, plan_sync
 
@@ -27,7 +30,7 @@ OnAdmitted = Callable[[AsyncSession, Server, datetime], Awaitable[None]]
 
 
 class Inventory:
-    """Keeps the table of servers in line with one provider account."""
+    """Keeps the table of servers in line with one provider's list."""
 
     def __init__(
         self,
@@ -35,7 +38,7 @@ class Inventory:
         provider: Provider,
         clock: Clock,
         *,
-        managed_ids: Collection[int],
+        permissions: Permissions,
         ssh_port: int,
         on_admitted: OnAdmitted,
         on_rebuild_due: OnAdmitted,
@@ -43,7 +46,8 @@ class Inventory:
         self._db = db
         self._provider = provider
         self._clock = clock
-        self._managed_ids = managed_ids
+        self._kind = kind_of(provider.name)
+        self._permissions = permissions
         self._ssh_port = ssh_port
         self._on_admitted = on_admitted
         self._on_rebuild_due = on_rebuild_due
@@ -63,7 +67,16 @@ class Inventory:
             )
             servers = {server.provider_id: server for server in rows}
             known = [_known_of(server) for server in servers.values()]
-            plan = plan_sync(known, listed, self._managed_ids, self._clock.now())
+            plan = plan_sync(
+                known,
+                listed,
+                self._managed_ids(listed),
+                self._clock.now(),
+                permission_in_list=self._kind.list_is_the_operators,
+                taken=await self._managed_elsewhere(session),
+            )
+            if plan.believed and self._kind.list_is_the_operators:
+                self._take_over(session, servers, listed)
             await self._apply(session, servers, plan)
             await self._record(
                 session,
@@ -73,6 +86,55 @@ class Inventory:
                 hint=None if plan.believed else "No server was moved. It is read again at the next sync.",
             )
         return plan
+
+    def _managed_ids(self, listed: list[ListedServer]) -> Collection[int]:
+        """Permission that stands in the list is that of this very reading: the next one may fail."""
+        if self._kind.list_is_the_operators:
+            return frozenset(row.server_id for row in listed if row.is_managed)
+        return self._permissions.ids_of(self._provider.name)
+
+    async def _managed_elsewhere(self, session: AsyncSession) -> dict[str, str]:
+        """Handles by the addresses at which another provider's servers are managed."""
+        rows = await session.execute(
+            select(Server.public_ip, Server.handle).where(
+                Server.provider != self._provider.name, Server.is_managed, Server.public_ip.is_not(None)
+            )
+        )
+        return {address or "": handle for address, handle in rows}
+
+    def _take_over(self, session: AsyncSession, servers: dict[int, Server], listed: list[ListedServer]) -> None:
+        """What the operator's own list says of a server that is known: how it is called, reached and recognised."""
+        now = self._clock.now()
+        for row in listed:
+            server = servers.get(row.server_id)
+            if server is None:
+                continue
+            server.host, server.label = row.hostname, row.label
+            server.ssh_port = row.ssh_port or self._ssh_port
+            server.ssh_user = row.ssh_user or "root"
+            self._pin(session, server, row, now)
+
+    def _pin(self, session: AsyncSession, server: Server, row: ListedServer, now: datetime) -> None:
+        """Another machine's keys open a new epoch, in which nothing of the old one is believed."""
+        pins = pins_after(server.host_keys, row.host_keys)
+        if list(pins.host_keys) == server.host_keys:
+            return
+        if pins.is_another_machine or not server.host_key_epoch:
+            server.host_key_epoch += 1
+            server.host_key_opened_by = "the operator's list"
+        if pins.is_another_machine:
+            server.provisioned_at = server.baseline_version = None
+        server.host_keys = list(pins.host_keys)
+        audit.record(
+            session,
+            audit.INVENTORY,
+            "server.pin_host_key",
+            f"server:{server.handle}",
+            at=now,
+            epoch=server.host_key_epoch,
+            host_keys=server.host_keys,
+            is_another_machine=pins.is_another_machine,
+        )
 
     async def _apply(self, session: AsyncSession, servers: dict[int, Server], plan: SyncPlan) -> None:
         now = self._clock.now()
@@ -84,7 +146,11 @@ class Inventory:
             if provider_id in plan.moved:
                 self._move(session, server, plan.moved[provider_id], now)
         for row in plan.discovered:
-            await self._discover(session, row, now)
+            server = await self._discover(session, row, now)
+            if row.server_id in plan.admitted:
+                await self._admit(session, server, now)
+            elif row.server_id in plan.not_admitted:
+                self._change(session, server, StatusEvent.NOT_ADMITTED, now, plan.not_admitted[row.server_id])
         for provider_id in plan.promoted:
             await self._admit(session, servers[provider_id], now)
         for provider_id in plan.demoted:
@@ -94,15 +160,18 @@ class Inventory:
         self.detect_status_changes(session, servers, plan, now)
         await self.check_force_rebuild_triggers(session, list(servers.values()), now)
 
-    async def _discover(self, session: AsyncSession, row: ListedServer, now: datetime) -> None:
+    async def _discover(self, session: AsyncSession, row: ListedServer, now: datetime) -> Server:
         server = Server(
-            handle=store.handle_of(row.server_id),
+            handle=store.handle_of(self._provider.name, row.server_id),
             provider=self._provider.name,
             provider_id=row.server_id,
             host=row.hostname,
             label=row.label,
             public_ip=row.public_ip,
-            ssh_port=self._ssh_port,
+            ssh_port=row.ssh_port or self._ssh_port,
+            ssh_user=row.ssh_user or "root",
+            host_keys=[],
+            host_key_epoch=0,
             is_managed=False,
             status=ServerStatus.DISCOVERED.value,
             status_since=now,
@@ -116,10 +185,8 @@ class Inventory:
         audit.record(
             session, audit.INVENTORY, "server.discover", f"server:{server.handle}", at=now, address=row.public_ip
         )
-        if row.server_id in self._managed_ids and row.public_ip:
-            await self._admit(session, server, now)
-        elif row.server_id not in self._managed_ids:
-            self._change(session, server, StatusEvent.NOT_ADMITTED, now, "not on the list of managed servers")
+        self._pin(session, server, row, now)
+        return server
 
     async def _admit(self, session: AsyncSession, server: Server, now: datetime) -> None:
         self._change(session, server, StatusEvent.ADMITTED, now, "on the list of managed servers")

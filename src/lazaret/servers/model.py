@@ -8,6 +8,8 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from lazaret.kernel.database import Base
+from lazaret.servers.provider import Capability
+from lazaret.servers.registry import capabilities_of
 from lazaret.servers.status import ServerStatus
 
 
@@ -34,7 +36,7 @@ class RebuildPolicy(StrEnum):
 
 
 class Server(Base):
-    """One rented server. `handle` is `vps-<provider id>`; identity is the provider id *and* the address."""
+    """One server. `handle` is made of the provider and its id; identity is both *and* the address."""
 
     __tablename__ = "servers"
     __table_args__ = (
@@ -80,6 +82,11 @@ class Server(Base):
     notes: Mapped[str] = mapped_column(server_default="")
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+
+    @property
+    def capabilities(self) -> list[Capability]:
+        """What its provider can do for it."""
+        return sorted(capabilities_of(self.provider))
 
 
 class Hold(Base):

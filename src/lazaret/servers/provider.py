@@ -12,6 +12,7 @@ from typing import ClassVar, Protocol
 from pydantic import SecretStr
 
 from lazaret.kernel.errors import Category, LazaretError
+from lazaret.servers.access import Login
 
 
 class Capability(StrEnum):
@@ -35,6 +36,14 @@ class ListedServer:
     public_ip: str | None
     hostname: str
     label: str = ""
+    ssh_port: int | None = None
+    """None: the configured one."""
+    ssh_user: str | None = None
+    """None: root."""
+    host_keys: tuple[str, ...] = ()
+    """SSH host keys that are known beforehand, each `<type> <base64>`. Empty: trusted on first use."""
+    is_managed: bool = False
+    """Of a list that is the operator's own: whether it allows us to change the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +145,12 @@ class ProviderRefused(ProviderError):
     category: ClassVar[Category] = Category.CONFLICT
 
 
+class ProviderCannot(ProviderRefused):
+    """The provider has no such action: it is not among its capabilities. Nothing was asked of anybody."""
+
+    code = "provider_cannot"
+
+
 class ProviderBusy(ProviderRefused):
     """Another task runs on this server; the action was not begun."""
 
@@ -167,12 +182,13 @@ class Provider(Protocol):
 
     Every method may raise `ProviderUnavailable`, `ProviderThrottled`, `ProviderLoginRefused`,
     `ProviderAddressNotAllowed` or `ProviderRefused`. Reading calls retry by themselves; action calls never do.
+    An action that is not among the `capabilities` raises `ProviderCannot`.
     """
 
     name: str
     capabilities: frozenset[Capability]
     task_names: Mapping[Capability, str]
-    """What the provider calls the task of each action: so a task is found again when its id was lost."""
+    """What the provider calls the task of each of its actions: so a task is found again when its id was lost."""
 
     async def list_servers(self) -> list[ListedServer]:
         """All servers of the account, complete, or an error: a part of the list is never returned."""
@@ -184,6 +200,10 @@ class Provider(Protocol):
 
     async def list_os(self, server_id: int) -> list[OsTemplate]:
         """Operating systems that can be installed on this server."""
+        ...
+
+    async def first_login(self, server_id: int) -> Login | None:
+        """A login that the operator left for the first visit, or None. Read right before use and never stored."""
         ...
 
     async def reboot(self, server_id: int) -> int:

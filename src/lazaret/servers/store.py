@@ -10,18 +10,20 @@ from lazaret.kernel import audit
 from lazaret.kernel.errors import NotFound
 from lazaret.servers.guard import Target
 from lazaret.servers.model import Hold, Server
+from lazaret.servers.registry import kind_of
 from lazaret.servers.status import Party, ServerStatus, StatusEvent, transition
 
 
-def handle_of(provider_id: int) -> str:
-    """`vps-<provider id>`."""
-    return f"vps-{provider_id}"
+def handle_of(provider: str, provider_id: int) -> str:
+    """`vps-<provider id>` at Time4VPS, `host-<id>` of the hosts file: no two providers share a prefix."""
+    return f"{kind_of(provider).handle_prefix}-{provider_id}"
 
 
 def target_of(server: Server) -> Target:
     """The frozen value that decisions take."""
     return Target(
         handle=server.handle,
+        provider=server.provider,
         provider_id=server.provider_id,
         public_ip=server.public_ip,
         is_managed=server.is_managed,
@@ -49,7 +51,7 @@ async def list_servers(
     limit: int = 100,
     offset: int = 0,
 ) -> tuple[list[Server], int]:
-    """One page, ordered by provider id, and the number of all that match."""
+    """One page, ordered by provider id and handle, and the number of all that match."""
     conditions: list[ColumnElement[bool]] = []
     if statuses:
         conditions.append(Server.status.in_([status.value for status in statuses]))
@@ -60,7 +62,7 @@ async def list_servers(
         conditions.append(or_(*(column.icontains(search, autoescape=True) for column in columns)))
     total = await session.scalar(select(func.count()).select_from(Server).where(*conditions))
     rows = await session.scalars(
-        select(Server).where(*conditions).order_by(Server.provider_id).limit(limit).offset(offset)
+        select(Server).where(*conditions).order_by(Server.provider_id, Server.handle).limit(limit).offset(offset)
     )
     return list(rows), total or 0
 

@@ -18,6 +18,7 @@ SHRINK_SHARE = 0.2
 SHRINK_COUNT = 2
 """More than max(2, 20 %) of the fleet missing at once: the list is wrong, not the fleet."""
 VANISHED = "vanished from the provider's list"
+_NONE: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,15 @@ class KnownServer:
 
 @dataclass(frozen=True, slots=True)
 class SyncPlan:
-    """What is to be changed, by provider id."""
+    """What is to be changed, by provider id. `lost` are none of the `demoted`: who left our care is no trouble."""
 
     believed: bool
     why_not: str
     discovered: tuple[ListedServer, ...]
+    admitted: frozenset[int]
+    """Those of the discovered that come into our care at once."""
+    not_admitted: Mapping[int, str]
+    """Those that become ghosts, and why. Who has no address yet is neither."""
     promoted: tuple[int, ...]
     """Ghosts that the operator now allows us to change."""
     demoted: tuple[int, ...]
@@ -55,9 +60,20 @@ class SyncPlan:
 
 
 def plan_sync(
-    known: Sequence[KnownServer], listed: Sequence[ListedServer], managed_ids: Collection[int], now: datetime
+    known: Sequence[KnownServer],
+    listed: Sequence[ListedServer],
+    managed_ids: Collection[int],
+    now: datetime,
+    *,
+    permission_in_list: bool = False,
+    taken: Mapping[str, str] = _NONE,
 ) -> SyncPlan:
-    """Hold a list against the tables. Never raises; a list that cannot be believed changes no status."""
+    """Hold a list against the tables. Never raises; a list that cannot be believed changes no status.
+
+    `permission_in_list`: the managed ids stand in this very list, so that a server which is merely missing from it
+    keeps its place until it is absent (the guard refuses it meanwhile). `taken` are handles by address of the servers
+    that are managed by way of another provider: one machine is never managed twice.
+    """
     by_id = {server.server_id: server for server in listed}
     why_not = why_not_believed(known, listed)
     believed = not why_not
@@ -67,19 +83,34 @@ def plan_sync(
         state, since = _presence_of(server, server.provider_id in by_id, believed, now)
         presence[server.provider_id], missing_since[server.provider_id] = state, since
     known_ids = {server.provider_id for server in known}
+    demoted = tuple(
+        s.provider_id
+        for s in known
+        if _is_demoted(s, managed_ids)
+        and not (permission_in_list and s.provider_id not in by_id and presence[s.provider_id] is not Presence.ABSENT)
+    )
+    discovered = tuple(row for row in by_id.values() if row.server_id not in known_ids) if believed else ()
     return SyncPlan(
         believed=believed,
         why_not=why_not,
-        discovered=tuple(row for row in by_id.values() if row.server_id not in known_ids) if believed else (),
-        promoted=tuple(
-            s.provider_id for s in known if believed and _is_promoted(s, by_id.get(s.provider_id), managed_ids)
+        discovered=discovered,
+        admitted=frozenset(
+            row.server_id for row in discovered if row.server_id in managed_ids and _may_be_managed(row, taken)
         ),
-        demoted=tuple(s.provider_id for s in known if _is_demoted(s, managed_ids)),
+        not_admitted=_not_admitted(discovered, managed_ids, taken),
+        promoted=tuple(
+            s.provider_id for s in known if believed and _is_promoted(s, by_id.get(s.provider_id), managed_ids, taken)
+        ),
+        demoted=demoted,
         restored=tuple(s.provider_id for s in known if _is_restored(s, managed_ids)),
         presence=presence,
         missing_since=missing_since,
-        moved=_moved(known, by_id) if believed else {},
-        lost=tuple(s.provider_id for s in known if believed and _is_lost(s, presence[s.provider_id])),
+        moved=_moved(known, by_id, taken) if believed else {},
+        lost=tuple(
+            s.provider_id
+            for s in known
+            if believed and s.provider_id not in demoted and _is_lost(s, presence[s.provider_id])
+        ),
         came_back=tuple(s.provider_id for s in known if believed and _came_back(s, presence[s.provider_id])),
     )
 
@@ -116,10 +147,29 @@ def _presence_of(
     return (server.presence if server.presence is Presence.ABSENT else Presence.UNKNOWN), since
 
 
-def _is_promoted(server: KnownServer, row: ListedServer | None, managed_ids: Collection[int]) -> bool:
-    """Allowed by the operator, listed with an address, and not in our care yet."""
+def _not_admitted(
+    discovered: Sequence[ListedServer], managed_ids: Collection[int], taken: Mapping[str, str]
+) -> dict[int, str]:
+    reasons = {}
+    for row in discovered:
+        if row.server_id not in managed_ids:
+            reasons[row.server_id] = "not on the list of managed servers"
+        elif row.public_ip and row.public_ip in taken:
+            reasons[row.server_id] = f"its address is that of {taken[row.public_ip]}, which is managed already"
+    return reasons
+
+
+def _is_promoted(
+    server: KnownServer, row: ListedServer | None, managed_ids: Collection[int], taken: Mapping[str, str]
+) -> bool:
+    """Allowed by the operator, listed with an address of its own, and not in our care yet."""
     waits = server.status in {ServerStatus.RESERVED, ServerStatus.DISCOVERED}
-    return waits and server.provider_id in managed_ids and row is not None and bool(row.public_ip)
+    return waits and server.provider_id in managed_ids and row is not None and _may_be_managed(row, taken)
+
+
+def _may_be_managed(row: ListedServer, taken: Mapping[str, str]) -> bool:
+    """Whether it has an address that is its own."""
+    return bool(row.public_ip) and row.public_ip not in taken
 
 
 def _is_demoted(server: KnownServer, managed_ids: Collection[int]) -> bool:
@@ -134,11 +184,14 @@ def _is_restored(server: KnownServer, managed_ids: Collection[int]) -> bool:
     return server.provider_id in managed_ids and not server.is_managed and not waits
 
 
-def _moved(known: Sequence[KnownServer], by_id: Mapping[int, ListedServer]) -> dict[int, str]:
+def _moved(known: Sequence[KnownServer], by_id: Mapping[int, ListedServer], taken: Mapping[str, str]) -> dict[int, str]:
+    """A managed server does not move to an address at which another provider's is managed."""
     moved = {}
     for server in known:
         row = by_id.get(server.provider_id)
-        if row is not None and row.public_ip and row.public_ip != server.public_ip:
+        if row is None or (server.is_managed and not _may_be_managed(row, taken)):
+            continue
+        if row.public_ip and row.public_ip != server.public_ip:
             moved[server.provider_id] = row.public_ip
     return moved
 

@@ -30,6 +30,7 @@ from lazaret.provisioning.context import AccessKey, Parts
 from lazaret.provisioning.graph import ProvisioningWorkflow
 from lazaret.provisioning.requests import Desk
 from lazaret.servers.model import Server
+from lazaret.servers.permissions import Permissions
 from lazaret.servers.status import ServerStatus
 from lazaret.servers.store import get_server, handle_of
 from tests.fakes.access import FakeAccess
@@ -49,7 +50,7 @@ async def add_server(db: Database, machine: Machine, clock: ManualClock, **colum
     """A managed server row for a machine; returns its handle."""
     now = clock.now()
     row: dict[str, object] = {
-        "handle": handle_of(machine.server_id),
+        "handle": handle_of("time4vps", machine.server_id),
         "provider": "time4vps",
         "provider_id": machine.server_id,
         "host": f"host-{machine.server_id}",
@@ -62,7 +63,7 @@ async def add_server(db: Database, machine: Machine, clock: ManualClock, **colum
     }
     async with db.transaction() as session:
         session.add(Server(**{**row, **columns}))
-    return handle_of(machine.server_id)
+    return handle_of("time4vps", machine.server_id)
 
 
 @dataclass
@@ -85,20 +86,24 @@ class Engine:
 
     @property
     def handle(self) -> str:
-        return handle_of(self.machine.server_id)
+        return handle_of("time4vps", self.machine.server_id)
 
     @property
     def desk(self) -> Desk:
-        return Desk(Intents(self.queue, managed_ids=self.managed_ids, max_attempts=3), self.secrets)
+        return Desk(Intents(self.queue, permissions=self.permissions, max_attempts=3), self.secrets)
+
+    @property
+    def permissions(self) -> Permissions:
+        return Permissions({self.provider.name: lambda: self.managed_ids})
 
     def parts(self) -> Parts:
         return Parts(
-            provider=self.provider,
+            providers={self.provider.name: self.provider},
             access=self.access,
             configuration=self.configuration,
             secrets=self.secrets,
             key=AccessKey(Path("/nowhere/key"), OUR_KEY),
-            managed_ids=self.managed_ids,
+            permissions=self.permissions,
             baseline_version=BASELINE,
         )
 

@@ -1,5 +1,6 @@
 """The decisions of healing: storms, budgets, ladders; and the safety rules as properties of every history."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -63,7 +64,10 @@ def plan(condition: Condition, **facts: object) -> list[str]:
             ["flush_firewall", "reboot", "provision_again", "reinstall?", "human"],
         ),
         (Condition.SILENT, {"flapping": True}, ["human"]),
-        (Condition.SILENT, {"capabilities": frozenset()}, ["provision_again", "human"]),
+        (Condition.SILENT, {"capabilities": frozenset()}, ["human"]),
+        (Condition.SILENT, {"capabilities": {Capability.REBOOT}}, ["reboot", "provision_again", "human"]),
+        (Condition.LOGIN_REFUSED, {"capabilities": frozenset()}, ["provision_again", "human"]),
+        (Condition.DOCKER_DOWN, {"capabilities": frozenset()}, ["restart_docker", "provision_again", "human"]),
         (
             Condition.FILTERED,
             {"services_answer": True},
@@ -110,6 +114,20 @@ def test_a_ladder_ends_with_a_person_and_asks_for_nothing_that_cannot_be_done(
         needed = REMEDIES[rung.remedy].needs
         assert needed is None or needed in facts.capabilities or rung.remedy is Remedy.PROVISION_AGAIN
     assert len({rung.remedy for rung in rungs}) == len(rungs)
+
+
+@given(CONDITIONS, FACTS)
+def test_nothing_is_left_out_silently(condition: Condition, facts: Facts) -> None:
+    """Every rung that a provider of all abilities would have is climbed or named, unless the policy forbids it."""
+    made = plan_for(condition, facts)
+    climbed, named = {rung.remedy for rung in made.rungs}, {one.remedy for one in made.left_out}
+    assert not climbed & named
+    assert all(one.because for one in made.left_out)
+    able = plan_for(condition, replace(facts, capabilities=EVERYTHING))
+    never = {Remedy.REINSTALL} if facts.rebuild_policy is RebuildPolicy.NEVER else set()
+    if condition is not Condition.HOST_KEY_CHANGED:
+        assert {rung.remedy for rung in able.rungs} - never <= climbed | named
+    assert not able.left_out
 
 
 OUTCOMES = st.sampled_from(["", "", "helped", "failed"])

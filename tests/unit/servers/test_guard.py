@@ -13,6 +13,7 @@ ADDRESSES = st.one_of(st.none(), st.sampled_from(["", "203.0.113.1", "203.0.113.
 TARGETS = st.builds(
     Target,
     handle=st.just("vps-1"),
+    provider=st.sampled_from(["time4vps", "static"]),
     provider_id=IDS,
     public_ip=ADDRESSES,
     is_managed=st.booleans(),
@@ -48,7 +49,11 @@ def test_the_same_machine_by_id_and_address(target: Target, server_id: int, addr
     assert is_allowed(lambda: require_same_machine(target, seen)) == same
 
 
-def test_the_refusal_names_the_cure() -> None:
-    target = Target("vps-7", 7, "203.0.113.1", False, ServerStatus.RESERVED)
-    with pytest.raises(TouchRefused, match="TIME4VPS_MANAGED_SERVER_IDS"):
+@pytest.mark.parametrize(
+    ("provider", "cure"), [("time4vps", "TIME4VPS_MANAGED_SERVER_IDS"), ("static", "managed: true")]
+)
+def test_the_refusal_names_the_cure(provider: str, cure: str) -> None:
+    target = Target("vps-7", provider, 7, "203.0.113.1", False, ServerStatus.RESERVED)
+    with pytest.raises(TouchRefused) as refused:
         require_touchable(target, managed_ids={8})
+    assert cure in refused.value.hint and "7" in refused.value.hint

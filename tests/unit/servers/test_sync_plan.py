@@ -114,3 +114,40 @@ def test_a_new_server_a_moved_one_and_one_that_came_back() -> None:
     assert [server.server_id for server in plan.discovered] == [3]
     assert dict(plan.moved) == {1: "203.0.113.99"}
     assert plan.came_back == (2,)
+
+
+@given(LISTS, st.lists(st.integers(1, 300), min_size=12, max_size=12))
+def test_who_leaves_a_list_that_holds_the_permission_is_let_go_when_absent_and_never_lost(
+    history: list[list[ListedServer]], pauses: list[int]
+) -> None:
+    known = [a_server(number) for number in range(1, 13)]
+    now = START
+    for listed, pause in zip(history, pauses, strict=False):
+        now += timedelta(seconds=pause)
+        ids = frozenset(server.server_id for server in listed)
+        plan = plan_sync(known, listed, ids, now, permission_in_list=True)
+        assert not plan.lost, "it is no trouble that somebody left the operator's own list"
+        assert set(plan.demoted) == {number for number, seen in plan.presence.items() if seen is Presence.ABSENT}
+        known = after([server for server in known if server.provider_id not in plan.demoted], plan)
+
+
+def test_a_host_that_the_list_names_without_permission_is_let_go_at_once() -> None:
+    plan = plan_sync([a_server(1), a_server(2)], [row(1), row(2)], {2}, START, permission_in_list=True)
+    assert plan.demoted == (1,)
+
+
+def test_one_machine_is_never_managed_by_way_of_two_providers() -> None:
+    taken = {"203.0.113.3": "vps-9", "203.0.113.1": "vps-8", "203.0.113.99": "vps-7"}
+    ghost = a_server(1, ServerStatus.RESERVED, managed=False)
+    listed = [row(1), row(2, "203.0.113.99"), row(3), row(4), row(5)]
+    plan = plan_sync([ghost, a_server(2)], listed, {1, 2, 3, 4}, START, taken=taken)
+    assert plan.promoted == () and not plan.moved
+    assert plan.admitted == {4}
+    assert {number: "vps-9" in why for number, why in plan.not_admitted.items()} == {3: True, 5: False}
+
+
+def test_who_is_demoted_and_absent_at_once_is_not_lost_as_well() -> None:
+    """The status table has no way from a ghost to trouble."""
+    gone = replace(a_server(1), presence=Presence.UNKNOWN, missing_since=START - ABSENT_AFTER)
+    plan = plan_sync([gone, a_server(2)], [row(2)], {2}, START)
+    assert (plan.demoted, plan.lost) == ((1,), ())

@@ -18,6 +18,7 @@ from lazaret.adapters.time4vps.connection import AccountConnection
 from lazaret.adapters.time4vps.password import password_in
 from lazaret.adapters.time4vps.polling import poll_until_over
 from lazaret.kernel.clock import Clock
+from lazaret.servers.access import Login
 from lazaret.servers.provider import (
     CallBudget,
     Capability,
@@ -33,6 +34,7 @@ from lazaret.servers.provider import (
     ProviderUnavailable,
     ServerDetails,
 )
+from lazaret.servers.registry import TIME4VPS
 
 READ_TRIES = 3
 PATIENCE_S = 90.0
@@ -56,8 +58,8 @@ class _Begun:
 class Time4VPSClient:
     """One account. `base_url` ends in `/api`; `poll_interval_s` is the least time between two looks at a task."""
 
-    name = "time4vps"
-    capabilities = frozenset(Capability)
+    name = TIME4VPS.name
+    capabilities = TIME4VPS.capabilities
     task_names: Mapping[Capability, str] = {
         Capability.REBOOT: "server_reboot",
         Capability.RESET_PASSWORD: "server_reset_password",
@@ -108,6 +110,10 @@ class Time4VPSClient:
 
     async def list_os(self, server_id: int) -> list[OsTemplate]:
         return await self._read(f"/server/{server_id}/oses", wire.os_templates)
+
+    async def first_login(self, server_id: int) -> Login | None:  # noqa: ARG002 - the Protocol's names
+        """None: it resets the password."""
+        return None
 
     async def reboot(self, server_id: int) -> int:
         return await self._act(server_id, Capability.REBOOT, "reboot")

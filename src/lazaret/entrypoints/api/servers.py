@@ -17,6 +17,7 @@ from lazaret.kernel.errors import InvalidInput
 from lazaret.provisioning import requests
 from lazaret.servers import store
 from lazaret.servers.model import Presence, RebuildPolicy
+from lazaret.servers.provider import Capability
 from lazaret.servers.status import ServerStatus
 
 router = APIRouter(prefix="/api/servers", tags=["servers"])
@@ -28,6 +29,8 @@ class ServerAnswer(Answer):
     handle: str
     provider: str
     provider_id: int
+    capabilities: list[Capability]
+    """What its provider can do for it from outside."""
     host: str
     label: str
     public_ip: str | None

@@ -9,6 +9,7 @@ from lazaret.healing import requests
 from lazaret.kernel.errors import InvalidInput
 from lazaret.kernel.i18n import LANGUAGES
 from lazaret.operations.model import Operation
+from lazaret.provisioning.requests import require_reinstallable
 from lazaret.servers.store import get_server, holds_on
 from lazaret.users.model import Role
 from lazaret.users.sessions import create_login_link
@@ -24,7 +25,7 @@ async def provision(ask: Ask) -> Reply:
 async def rebuild(ask: Ask) -> Reply:
     """A fresh system. All data goes, so the handle is asked for twice."""
     handle = ask.handle()
-    await get_server(ask.session, handle)
+    await require_reinstallable(ask.session, handle)
     if ask.words[1:2] != [handle]:
         return Reply(
             lines(

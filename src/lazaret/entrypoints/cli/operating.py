@@ -14,6 +14,7 @@ from lazaret.entrypoints.office import Office
 from lazaret.kernel.errors import InvalidInput
 from lazaret.operations import store
 from lazaret.operations.model import LIVE, Operation, OperationStatus
+from lazaret.provisioning.requests import require_reinstallable
 from lazaret.servers.store import get_server
 
 app = typer.Typer(help="What was and is done to servers.", add_completion=False, pretty_exceptions_enable=False)
@@ -149,9 +150,11 @@ async def rebuild(  # noqa: PLR0917 - typer's options
     follow: Follow = False,
 ) -> None:
     """Set a server up from the start. DATA GOES, unless --keep-os."""
-    if reinstall:
-        _confirm(handle, confirm)
     async with office() as here:
+        if reinstall:
+            async with here.db.transaction() as session:
+                await require_reinstallable(session, handle)
+            _confirm(handle, confirm)
         async with here.db.transaction() as session:
             operation = await here.desk.rebuild(
                 session,

@@ -1,6 +1,6 @@
 """Reading commands: servers."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -8,6 +8,7 @@ from lazaret.entrypoints.cli.render import age, print_fields, print_json, print_
 from lazaret.entrypoints.cli.session import command, office, rows_of
 from lazaret.operations.store import list_operations, live_operation
 from lazaret.servers import store
+from lazaret.servers.model import Server
 from lazaret.servers.status import ServerStatus
 
 EVERYTHING = 1_000_000
@@ -31,14 +32,14 @@ async def servers(
         else:
             rows, _ = await store.list_servers(session, statuses=status or [], is_managed=managed, limit=EVERYTHING)
     if as_json:
-        print_json(rows_of(row) for row in rows)
+        print_json(_shown(row) for row in rows)
     elif handle:
-        print_fields(rows_of(rows[0]) | {"operation": f"{live.id}: {live.kind}, {live.status}" if live else ""})
+        print_fields(_shown(rows[0]) | {"operation": f"{live.id}: {live.kind}, {live.status}" if live else ""})
         if past:
             typer.echo(f"\nLast operations: {', '.join(f'{one.id} ({one.kind}, {one.status})' for one in past)}")
     else:
         print_table(
-            ["HANDLE", "STATUS", "SINCE", "ADDRESS", "NAME", "CARE", "WHY"],
+            ["HANDLE", "STATUS", "SINCE", "ADDRESS", "NAME", "PROVIDER", "CARE", "WHY"],
             [
                 (
                     row.handle,
@@ -46,10 +47,16 @@ async def servers(
                     age(row.status_since),
                     row.public_ip,
                     row.label or row.host,
+                    row.provider,
                     "managed" if row.is_managed else "ghost",
                     row.status_reason,
                 )
                 for row in rows
             ],
-            empty="No servers yet. `lazaret doctor` says whether the provider account is set up.",
+            empty="No servers yet. `lazaret doctor` says whether a provider is set up.",
         )
+
+
+def _shown(row: Server) -> dict[str, Any]:
+    """The field names of the API."""
+    return rows_of(row) | {"capabilities": row.capabilities}

@@ -26,6 +26,7 @@ from lazaret.probing.model import ReadingSample, ServerHealth
 from lazaret.probing.store import health_of, samples_of
 from lazaret.provisioning import requests
 from lazaret.servers.model import Server
+from lazaret.servers.registry import cannot_of
 from lazaret.servers.status import OPERATIONAL, ServerStatus
 from lazaret.servers.store import get_server, holds_on
 
@@ -95,10 +96,11 @@ async def fleet_page(
         (Server.status == ServerStatus.RESERVED.value, 3),
         else_=1,
     )
+    by_name = (Server.provider_id, Server.handle)
     order: dict[str, Sequence[Any]] = {
-        "trouble": (calm, Server.provider_id),
-        "name": (Server.provider_id,),
-        "reading": (Server.last_health_check.asc().nulls_first(), Server.provider_id),
+        "trouble": (calm, *by_name),
+        "name": by_name,
+        "reading": (Server.last_health_check.asc().nulls_first(), *by_name),
     }
     found = await session.scalars(
         select(Server).where(*conditions).order_by(*order[sort]).limit(PAGE).offset((number - 1) * PAGE)
@@ -149,6 +151,7 @@ async def server(visit: Seeing, handle: Handle) -> Response:
     return visit.page(
         "server.html",
         server=found,
+        cannot=cannot_of(found.provider),
         health=health,
         charts=_charts(visit, samples, since),
         services=services,

@@ -22,7 +22,10 @@ from lazaret.kernel.errors import LazaretError
 from lazaret.kernel.i18n import mark
 from lazaret.kernel.metrics import RECOVERY
 from lazaret.operations.outcome import Done, GiveUp
+from lazaret.probing.verdict import Condition
+from lazaret.provisioning.host_keys import NAME_THE_KEY
 from lazaret.servers import store as servers
+from lazaret.servers.provider import Capability
 from lazaret.servers.status import Party, ServerStatus, StatusEvent
 
 
@@ -102,11 +105,24 @@ async def hand_over(ctx: HealingContext, state: RecoveryState) -> StepResult:
         f"{ctx.run.handle} is {state['condition']} and needs a person. Tried: {', '.join(tried) or 'nothing'}. "
         f"{_reason(state)}"
     )
-    hint = (
-        f"See `lazaret why {ctx.run.handle}`. Try again: lazaret incidents recover {ctx.incident_id}. "
-        f"From a fresh system: lazaret rebuild {ctx.run.handle}"
+    return GiveUp(NeedsAPerson(text, hint=await _what_a_person_can_do(ctx, state)))
+
+
+async def _what_a_person_can_do(ctx: HealingContext, state: RecoveryState) -> str:
+    handle = ctx.run.handle
+    hint = f"See `lazaret why {handle}`. Try again: lazaret incidents recover {ctx.incident_id}. "
+    async with ctx.run.db.transaction() as session:
+        capabilities = (await servers.get_server(session, handle)).capabilities
+    if Capability.REINSTALL in capabilities:
+        return f"{hint}From a fresh system: lazaret rebuild {handle}"
+    if state["condition"] == Condition.HOST_KEY_CHANGED:
+        return f"{hint}If you reinstalled it yourself, {NAME_THE_KEY}."
+    if state["can_log_in"]:
+        return f"{hint}Mend it over SSH, or set it up again: lazaret provision {handle}"
+    return (
+        f"{hint}Nobody but you can restart it or see its console: switch it on, mend its way in, or ask whoever rents "
+        "it to you. It is watched on, and taken back when it answers."
     )
-    return GiveUp(NeedsAPerson(text, hint=hint))
 
 
 async def _hand_over_with(session: AsyncSession, ctx: HealingContext, now: datetime) -> None:

@@ -3,7 +3,7 @@
 from sqlalchemy import select
 
 from lazaret.healing.context import HealingContext
-from lazaret.healing.diagnosis import Facts, plan_for
+from lazaret.healing.diagnosis import Facts, Plan, plan_for
 from lazaret.healing.look import Look, look
 from lazaret.healing.remedy import Remedy
 from lazaret.healing.state import PlannedStep, RecoveryState
@@ -40,11 +40,28 @@ async def diagnose(ctx: HealingContext, state: RecoveryState) -> StepResult:
         plan=names,
         because=plan.because,
     )
+    await _tell_what_is_left_out(ctx, plan)
     return Next(
         "choose",
         f"{condition}: {names}",
         {"condition": condition.value, "ladder": [*done, *ahead], "rung": len(done), **looked(ctx, seen)},
     )
+
+
+async def _tell_what_is_left_out(ctx: HealingContext, plan: Plan) -> None:
+    """One line for each reason, so that nobody waits for a rung that never comes."""
+    if not plan.left_out:
+        return
+    provider = (await ctx.steps.snapshot()).provider.name
+    for because in dict.fromkeys(one.because for one in plan.left_out):
+        remedies = ", ".join(one.remedy for one in plan.left_out if one.because == because)
+        await ctx.tell(
+            TimelineKind.DECISION,
+            "left out with the provider {provider}: {remedies}. {because}",
+            provider=provider,
+            remedies=remedies,
+            because=because,
+        )
 
 
 def _condition(seen: Look, cause: str) -> Condition:
@@ -60,14 +77,13 @@ def _condition(seen: Look, cause: str) -> Condition:
 
 async def _facts(ctx: HealingContext, condition: Condition, tried: frozenset[Remedy]) -> Facts:
     snapshot = await ctx.steps.snapshot()
-    provider = ctx.parts.provisioning.provider
     async with ctx.run.db.transaction() as session:
         server = await get_server(session, ctx.run.handle)
         has_services = await ctx.parts.provisioning.redeployer.has_services(session, ctx.run.handle)
         health = await health_of(session, ctx.run.handle)
         policy = RebuildPolicy(server.rebuild_policy)
     return Facts(
-        capabilities=frozenset(provider.capabilities),
+        capabilities=frozenset(snapshot.provider.capabilities),
         rebuild_policy=policy,
         has_services=has_services,
         services_answer=await ctx.parts.doors.answer(
@@ -84,13 +100,14 @@ async def _facts(ctx: HealingContext, condition: Condition, tried: frozenset[Rem
 
 async def _reinstalled_by_others(ctx: HealingContext) -> bool:
     """Whether the provider tells of a reinstall, after our pin, that we did not ask for. No host can forge that."""
-    provider = ctx.parts.provisioning.provider
     snapshot = await ctx.steps.snapshot()
+    name = snapshot.provider.task_names.get(Capability.REINSTALL)
+    if name is None:
+        return False
     try:
-        details = await provider.get_server(snapshot.target.provider_id, fresh=True)
+        details = await snapshot.provider.get_server(snapshot.target.provider_id, fresh=True)
     except LazaretError:
         return False
-    name = provider.task_names.get(Capability.REINSTALL)
     async with ctx.run.db.transaction() as session:
         server = await get_server(session, ctx.run.handle)
         ours = await session.scalars(

@@ -7,7 +7,7 @@ from lazaret.provisioning.context import Snapshot, StepContext
 from lazaret.provisioning.host_keys import open_epoch
 from lazaret.provisioning.passwords import store_password, stored_password
 from lazaret.provisioning.provider_tasks import begin, finished_task
-from lazaret.servers.provider import Capability, ServerDetails
+from lazaret.servers.provider import Capability, ProviderCannot, ServerDetails
 
 
 class NothingToInstall(Conflict):
@@ -21,11 +21,9 @@ async def reinstall(ctx: StepContext) -> Outcome:
     snapshot = await ctx.snapshot()
     if not snapshot.wants_reinstall:
         return GiveUp(Conflict("This operation does not ask for a reinstall.", hint="Nothing was done."))
-    if Capability.REINSTALL not in ctx.parts.provider.capabilities:
-        return GiveUp(Conflict("This provider cannot reinstall.", hint="Use --keep-os."))
     try:
         made = await _ask(ctx, snapshot)
-    except NothingToInstall as error:
+    except (NothingToInstall, ProviderCannot) as error:
         return GiveUp(error)
     await open_epoch(ctx, opened_by=f"reinstall call {made.row_id}")
     return Advance(f"asked for a reinstall (provider task {made.task_id or 'found by name'})")
@@ -38,7 +36,7 @@ async def wait_for_reinstall(ctx: StepContext) -> Outcome:
         return Advance("a root password is at hand", to="wait_for_ssh")
     made = await _ask(ctx, snapshot)
     task = await finished_task(ctx, snapshot, Capability.REINSTALL, made, timeout_s=ctx.parts.limits.reinstall_s)
-    password = ctx.parts.provider.password_in(task)
+    password = snapshot.provider.password_in(task)
     if password is None:
         return Advance("reinstalled; the result holds no password", to="reset_password")
     await store_password(ctx, password, task_id=made.task_id)
@@ -48,7 +46,7 @@ async def wait_for_reinstall(ctx: StepContext) -> Outcome:
 async def _ask(ctx: StepContext, snapshot: Snapshot) -> MadeCall:
     async def plan(details: ServerDetails) -> Send:
         os_template = await _choose_os(ctx, snapshot, details)
-        return lambda: ctx.parts.provider.reinstall(details.server_id, os_template)
+        return lambda: snapshot.provider.reinstall(details.server_id, os_template)
 
     return await begin(ctx, snapshot, Capability.REINSTALL, plan)
 
@@ -56,7 +54,7 @@ async def _ask(ctx: StepContext, snapshot: Snapshot) -> MadeCall:
 async def _choose_os(ctx: StepContext, snapshot: Snapshot, details: ServerDetails) -> str:
     """The intent's, else the configured one, else what the server has; it must be on the provider's list."""
     wanted = snapshot.params.get("os_template") or ctx.parts.default_os or details.os_template or snapshot.os_template
-    offered = [template.os for template in await ctx.parts.provider.list_os(details.server_id)]
+    offered = [template.os for template in await snapshot.provider.list_os(details.server_id)]
     if not wanted or wanted not in offered:
         raise NothingToInstall(
             f"The provider does not offer {wanted or 'an operating system'} for this server.",

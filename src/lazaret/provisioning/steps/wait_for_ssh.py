@@ -1,9 +1,12 @@
 """Steps: wait until SSH answers, and pin the key with which it does."""
 
+from collections.abc import Sequence
+
 from lazaret.operations.outcome import Advance, GiveUp, Outcome
-from lazaret.provisioning.context import StepContext
-from lazaret.provisioning.host_keys import pin
+from lazaret.provisioning.context import Snapshot, StepContext
+from lazaret.provisioning.host_keys import NAME_THE_KEY, pin
 from lazaret.servers.access import AccessError, HostKeyChanged
+from lazaret.servers.provider import Capability
 
 POLL_S = 1.0
 
@@ -30,11 +33,22 @@ async def pin_host_key(ctx: StepContext) -> Outcome:
     if not snapshot.host_keys:
         await pin(ctx, presented, opened_by="first contact")
         return Advance(f"pinned {len(presented)} host key(s)")
+    if not _kinds(presented) & _kinds(snapshot.host_keys):
+        return Advance("the host presents a key of another kind first; the login asks for the pinned one")
     if not set(presented) & set(snapshot.host_keys):
         return GiveUp(
             HostKeyChanged(
                 f"{ctx.run.handle} presents another host key than the one pinned for it.",
-                hint="Nothing secret was sent. If you reinstalled it yourself, ask for a rebuild.",
+                hint=_if_it_was_you(snapshot),
             )
         )
     return Advance("the host presents the pinned key")
+
+
+def _kinds(host_keys: Sequence[str]) -> set[str]:
+    return {host_key.partition(" ")[0] for host_key in host_keys}
+
+
+def _if_it_was_you(snapshot: Snapshot) -> str:
+    cure = "ask for a rebuild" if Capability.REINSTALL in snapshot.provider.capabilities else NAME_THE_KEY
+    return f"Nothing secret was sent. If you reinstalled it yourself, {cure}."
