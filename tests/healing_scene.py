@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+import yaml
 from sqlalchemy import Select, select
 
 from lazaret.alerting.model import OutboxMessage
@@ -51,6 +52,10 @@ class Scene:
     lab: Lab
     office: Office
     environment: dict[str, str]
+    hosts_file: Path | None = None
+    """Where some of the lab's hosts are hosts of a file."""
+    static_ids: frozenset[int] = frozenset()
+    """Those; they have the same id there."""
     tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     processes: list[asyncio.subprocess.Process] = field(default_factory=list)
 
@@ -67,7 +72,8 @@ class Scene:
             await asyncio.gather(task, return_exceptions=True)
 
     def handles(self) -> list[str]:
-        return [f"vps-{server.server_id}" for server in self.lab.cloud.servers()]
+        numbers = [server.server_id for server in self.lab.cloud.servers()]
+        return [f"{'host' if number in self.static_ids else 'vps'}-{number}" for number in numbers]
 
     async def rows(self, statement: Select[tuple[Row]]) -> list[Row]:
         async with self.office.db.transaction() as session:
@@ -181,8 +187,13 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene_of(hosts: int, *, simulated: bool = True, **settings: str) -> AsyncIterator[Scene]:
-    """`hosts` servers, ready and watched."""
+async def scene_of(
+    hosts: int, *, simulated: bool = True, static: int = 0, left_logins: bool = True, **settings: str
+) -> AsyncIterator[Scene]:
+    """`hosts` servers, ready and watched; the first `static` of them as hosts of a file.
+
+    Without `left_logins` nobody knows the passwords of these, and they wait to be set up.
+    """
     directory = Path(tempfile.mkdtemp(prefix="lazaret-healing-"))
     directory.chmod(0o755)
     state_dir = None if simulated else directory / "lab"
@@ -190,11 +201,15 @@ async def scene_of(hosts: int, *, simulated: bool = True, **settings: str) -> As
     try:
         async with lab:
             environment = lab.environment() | HURRY | {"LAZARET_DATA_DIR": str(directory)} | settings
+            static_ids = frozenset(server.server_id for server in lab.cloud.servers()[:static])
+            if static:
+                environment |= _as_static(lab, static_ids, directory, left_logins=left_logins)
             async with open_office(load_settings(environment), redactor=Redactor()) as office:
-                made = Scene(lab, office, environment)
+                made = Scene(lab, office, environment, directory / "hosts.yml" if static else None, static_ids)
                 made.begin("worker", "monitor")
                 try:
-                    await made.until_watched(timeout_s=60 + 60 * hosts)
+                    if left_logins:
+                        await made.until_watched(timeout_s=60 + 60 * hosts)
                     yield made
                 finally:
                     await made.end()
@@ -204,3 +219,29 @@ async def scene_of(hosts: int, *, simulated: bool = True, **settings: str) -> As
                             await process.wait()
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _as_static(lab: Lab, static_ids: frozenset[int], directory: Path, *, left_logins: bool) -> dict[str, str]:
+    """Some of the lab's hosts in a file; the others stay with the account, if any are left."""
+    rows = []
+    for server in lab.cloud.servers():
+        if server.server_id not in static_ids:
+            continue
+        row: dict[str, object] = {
+            "id": server.server_id,
+            "name": server.hostname.partition(".")[0],
+            "address": server.address,
+            "port": server.ssh_port,
+            "managed": True,
+        }
+        if left_logins:
+            (directory / f"password-{server.server_id}").write_text(server.root_password.get_secret_value() + "\n")
+            row["first_login"] = {"password_file": f"password-{server.server_id}"}
+        rows.append(row)
+    (directory / "hosts.yml").write_text(yaml.safe_dump({"hosts": rows}))
+    others = [server.server_id for server in lab.cloud.servers() if server.server_id not in static_ids]
+    account = {
+        "TIME4VPS_MANAGED_SERVER_IDS": ",".join(map(str, others)),
+        **({} if others else {"TIME4VPS_LOGIN": "", "TIME4VPS_PASSWORD": ""}),
+    }
+    return {"LAZARET_STATIC_HOSTS_FILE": str(directory / "hosts.yml"), **account}

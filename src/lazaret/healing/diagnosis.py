@@ -107,8 +107,10 @@ def plan_for(condition: Condition, facts: Facts) -> Plan:
         return _human(mark("What uses the memory is a person's to judge."))
     left_out = tuple(_left_out(condition, facts))
     rungs = tuple(_rungs(condition, facts, frozenset(one.remedy for one in left_out)))
-    because = "" if rungs else mark("There is no remedy left that this provider could carry out.")
-    return Plan((*rungs, _to_a_person()), because, left_out)
+    if not rungs:
+        because = mark("There is no remedy left that this provider could carry out.")
+        return Plan((PlannedRung(_R.HUMAN, False, because),), because, left_out)
+    return Plan((*rungs, _to_a_person()), "", left_out)
 
 
 def is_other_trouble(planned_for: Condition, seen: Collection[Condition]) -> bool:

@@ -46,8 +46,8 @@ _BY_NAME = {kind.name: kind for kind in KINDS}
 
 def kind_of(provider: str) -> ProviderKind:
     """What is known of a provider. One that this version does not know can do nothing and allows nothing."""
-    unknown = ProviderKind(provider, provider, provider, frozenset(), f"This version does not know {provider}.")
-    return _BY_NAME.get(provider, unknown)
+    known = _BY_NAME.get(provider)
+    return known or ProviderKind(provider, provider, provider, frozenset(), "This version does not know its provider.")
 
 
 def capabilities_of(provider: str) -> frozenset[Capability]:
