@@ -8,8 +8,11 @@ import json
 import random
 import sys
 import time
+from typing import Any
 
 import asyncssh
+from asyncssh.connection import SSHServerConnection
+from asyncssh.constants import MSG_IGNORE
 
 PIPE = asyncio.subprocess.PIPE
 STREAM = "exec /bin/sh -s --"
@@ -31,6 +34,17 @@ class _Server(asyncssh.SSHServer):
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
         return username == "root" and key is not None
+
+
+class _LikeOpenSsh(SSHServerConnection):
+    """asyncssh's server puts an empty packet before each one that it sends; OpenSSH's does not."""
+
+    def send_packet(self, pkttype: int, *args: bytes, handler: Any = None) -> None:
+        if pkttype != MSG_IGNORE:
+            super().send_packet(pkttype, *args, handler=handler)
+
+
+asyncssh.connection.SSHServerConnection = _LikeOpenSsh  # type: ignore[misc]
 
 
 async def _really(process: asyncssh.SSHServerProcess[bytes]) -> None:

@@ -23,6 +23,7 @@ from lazaret.probing.reading import Reading
 from lazaret.probing.share import BEAT_S, share_of
 from lazaret.probing.verdict import Expectations, Phase, Verdict, forget_silence
 from lazaret.probing.watcher import Senses, WatchedServer, Watcher
+from lazaret.servers.access import SshEndpoint
 
 logger = get_logger(__name__)
 
@@ -73,6 +74,9 @@ class Monitor:
         self._listener = listener
         self._anchors = anchors
         self._expecting = expecting
+        self._share: dict[str, tuple[SshEndpoint, tuple[str, ...]]] = {}
+        self._fleet_known: tuple[str, ...] = ()
+        self._expected: dict[str, Expected] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._told: dict[str, tuple[object, ...]] = {}
         self._dirty: dict[str, store.HealthRow] = {}
@@ -96,6 +100,7 @@ class Monitor:
             await self._end()
 
     async def _end(self) -> None:
+        self._fleet_known = ()
         await self._watch_only({})
         async with asyncio.timeout(BEAT_S):
             async with self._db.transaction() as session:
@@ -114,13 +119,21 @@ class Monitor:
                 started_at=self._started_at,
                 at=now,
             )
-            servers = await store.watchable(session)
-            mine = share_of(self.name, alive, servers)
-            expected = await self._expecting(session, sorted(mine))
-        unknown: Expected = (Expectations(), ())
+            known = (await store.watchable_fingerprint(session), *sorted(alive))
+            if known != self._fleet_known:
+                servers = await store.watchable(session)
+                self._share = {handle: servers[handle] for handle in share_of(self.name, alive, servers)}
+            expected = await self._expecting(session, sorted(self._share))
+        nothing: Expected = (Expectations(), ())
+        if known == self._fleet_known and expected == self._expected:
+            return
         await self._watch_only(
-            {handle: WatchedServer(handle, *servers[handle], *expected.get(handle, unknown)) for handle in mine}
+            {
+                handle: WatchedServer(handle, *where, *expected.get(handle, nothing))
+                for handle, where in self._share.items()
+            }
         )
+        self._fleet_known, self._expected = known, expected
 
     async def _watch_only(self, wanted: dict[str, WatchedServer]) -> None:
         gone = [handle for handle in self._tasks if handle not in wanted or self._must_restart(wanted[handle])]

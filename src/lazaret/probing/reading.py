@@ -80,7 +80,7 @@ def parse_reading(line: str | bytes, *, at: datetime) -> Reading:
     if len(line) > LONGEST_LINE:
         raise UnreadableReading("A line of the stream is too long to be a reading.")
     try:
-        raw = json.loads(line)
+        raw = json.loads(line if isinstance(line, str) else line.decode())  # bytes would be searched for their encoding
         full = raw.get("full")
         return Reading(
             at=at,

@@ -16,6 +16,8 @@ BEAT_S = 5.0
 def share_of(monitor: str, alive: Collection[str], handles: Iterable[str]) -> set[str]:
     """The servers that fall to `monitor` among those alive, itself included."""
     members = sorted({*alive, monitor})
+    if len(members) == 1:
+        return set(handles)
     return {handle for handle in handles if max(members, key=lambda member: _weight(member, handle)) == monitor}
 
 

@@ -2,16 +2,16 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import String, cast, func, literal, select, text
+from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.probing.model import Monitor, ReadingSample, ServerHealth
-from lazaret.probing.reading import Reading
+from lazaret.probing.reading import FullReading, Reading
 from lazaret.probing.share import ALIVE_S
 from lazaret.probing.verdict import Verdict
 from lazaret.servers.access import SshEndpoint
@@ -20,6 +20,13 @@ from lazaret.servers.status import ServerStatus
 
 WATCHED = (ServerStatus.READY, ServerStatus.IN_USE, ServerStatus.ERROR, ServerStatus.MAINTENANCE)
 """Servers that are set up and not being changed by the wish of somebody."""
+
+_WATCHABLE = (
+    Server.is_managed,
+    Server.provisioned_at.is_not(None),
+    Server.public_ip.is_not(None),
+    Server.status.in_([status.value for status in WATCHED]),
+)
 
 _HEALTH = text(
     """
@@ -99,12 +106,37 @@ def _health_of(row: HealthRow, monitor: str, vantage: str, at: datetime) -> dict
 
 
 def reading_as_json(reading: Reading) -> dict[str, Any]:
-    """Plain JSON, as the API shows it."""
-    return json.loads(json.dumps(asdict(reading), default=_plain))  # type: ignore[no-any-return]
+    """Plain JSON, as the API shows it. By hand, for `asdict` took as long as all else that is done with a reading."""
+    return {
+        "at": reading.at.isoformat(),
+        "boot_id": reading.boot_id,
+        "uptime_s": reading.uptime_s,
+        "load_1m": reading.load_1m,
+        "memory_total_mb": reading.memory_total_mb,
+        "memory_available_mb": reading.memory_available_mb,
+        "clock_offset_s": reading.clock_offset_s,
+        "full": _full_as_json(reading.full) if reading.full is not None else None,
+    }
 
 
-def _plain(value: object) -> object:
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+def _full_as_json(full: FullReading) -> dict[str, Any]:
+    docker = full.docker
+    return {
+        "machine_id": full.machine_id,
+        "disks": {
+            mount: {
+                "used_percent": disk.used_percent,
+                "inodes_percent": disk.inodes_percent,
+                "available_mb": disk.available_mb,
+            }
+            for mount, disk in full.disks.items()
+        },
+        "docker": {"running": docker.running, "containers": dict(docker.containers)} if docker is not None else None,
+        "firewall_active": full.firewall_active,
+        "failed_units": list(full.failed_units),
+        "pending_reboot": full.pending_reboot,
+        "baseline_version": full.baseline_version,
+    }
 
 
 def _sample_of(handle: str, reading: Reading) -> dict[str, Any]:
@@ -150,14 +182,19 @@ async def leave(session: AsyncSession, monitor: str) -> None:
 async def watchable(session: AsyncSession) -> dict[str, tuple[SshEndpoint, tuple[str, ...]]]:
     """The servers that are to be watched: where they are, and their pinned host keys."""
     rows = await session.execute(
-        select(Server.handle, Server.public_ip, Server.ssh_port, Server.ssh_user, Server.host_keys).where(
-            Server.is_managed,
-            Server.provisioned_at.is_not(None),
-            Server.public_ip.is_not(None),
-            Server.status.in_([status.value for status in WATCHED]),
-        )
+        select(Server.handle, Server.public_ip, Server.ssh_port, Server.ssh_user, Server.host_keys).where(*_WATCHABLE)
     )
     return {handle: (SshEndpoint(address or "", port, user), tuple(keys)) for handle, address, port, user, keys in rows}
+
+
+async def watchable_fingerprint(session: AsyncSession) -> str:
+    """Changes exactly when `watchable` gives something else; PostgreSQL makes it ten times as fast as we read rows."""
+    row = func.concat_ws(
+        "\x1f", Server.handle, Server.public_ip, Server.ssh_port, Server.ssh_user, cast(Server.host_keys, String)
+    )
+    all_rows = func.string_agg(row, aggregate_order_by(literal("\x1e"), Server.handle))
+    found = await session.scalar(select(func.md5(all_rows)).where(*_WATCHABLE))
+    return found or ""
 
 
 async def health_of(session: AsyncSession, handle: str) -> list[ServerHealth]:

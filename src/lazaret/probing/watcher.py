@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from lazaret.kernel.clock import Clock
+from lazaret.probing.patience import Patience
 from lazaret.probing.reading import Reading
 from lazaret.probing.rules import Rules
 from lazaret.probing.sighting import Means, Seen, Sighting, seen_by
@@ -95,16 +96,16 @@ class Watcher:
                 timeout_s=senses.rules.look_timeout_s * 2,
             ) as readings:
                 self.streaming = True
-                while True:
-                    async with asyncio.timeout(stall_s):
-                        reading = await anext(readings)
-                    await self._read(reading)
-                    if reading.full is not None and not await self._lets_others_in():
-                        return
+                async with Patience(stall_s) as patience:
+                    async for reading in readings:
+                        patience.rest()
+                        await self._read(reading)
+                        if reading.full is not None and not await self._lets_others_in():
+                            return
+                        patience.sign()
+            await self.saw(Means.STREAM, Seen.LOST, "the stream ended")
         except TimeoutError:
             await self.saw(Means.STREAM, Seen.LOST, f"no reading for {stall_s:.1f} s")
-        except StopAsyncIteration:
-            await self.saw(Means.STREAM, Seen.LOST, "the stream ended")
         except AccessError as error:
             await self.saw(Means.STREAM, seen_by(error), error.message)
         finally:

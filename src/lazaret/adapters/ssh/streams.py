@@ -12,6 +12,7 @@ from importlib.resources import files
 import asyncssh
 
 from lazaret.adapters.ssh.access import open_connection
+from lazaret.adapters.ssh.express import take_express
 from lazaret.kernel.clock import Clock
 from lazaret.probing.reading import LONGEST_LINE, Reading, UnreadableReading, parse_reading
 from lazaret.servers.access import ConnectionLost, KeyLogin, SshEndpoint
@@ -59,6 +60,7 @@ class SshReadingStreams:
         except (asyncssh.Error, OSError) as error:
             raise ConnectionLost(f"{endpoint.address} opens no session: {type(error).__name__}.") from None
         assert isinstance(session, _Lines)
+        take_express(connection, channel)
         return channel, session
 
     async def _readings(self, lines: "_Lines", endpoint: SshEndpoint) -> AsyncIterator[Reading]:

@@ -1,0 +1,112 @@
+"""A short way for the one kind of packet that a stream of readings consists of.
+
+asyncssh is written for every packet that there is; on an open stream nearly all are "some bytes for this channel",
+alone in what arrived, sealed with AES-GCM. Those are opened here in one call. Everything else, and everything about
+which there is the least doubt, goes asyncssh's own way with nothing touched, so keys are exchanged anew, windows grow
+and errors are found as ever. It looks into asyncssh's private parts, so it is used only where all of them are as
+known, and the contract tests hold both ways against real servers. Why: docs/decisions/0041.
+"""
+
+import asyncio
+from typing import Any
+
+import asyncssh
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+CHANNEL_DATA = 94
+_LENGTH, _TAG, _PADDING = 4, 16, 1
+_DATA_HEADER = 9
+"""Type, channel and length before a channel's data."""
+
+_OF_CONNECTION = ("_transport", "_inpbuf", "_recv_handler", "_recv_pkthdr", "_recv_seq", "_recv_encryption")
+_OF_CHANNEL = ("_recv_chan", "_recv_window", "_init_recv_window", "_recv_state", "_recv_paused", "_session")
+
+
+def take_express(connection: asyncssh.SSHClientConnection, channel: "asyncssh.SSHClientChannel[bytes]") -> bool:
+    """Put the short way in front of `connection`, for data of `channel`. False where it does not fit."""
+    parts = [hasattr(connection, name) for name in _OF_CONNECTION] + [hasattr(channel, name) for name in _OF_CHANNEL]
+    transport = getattr(connection, "_transport", None)
+    if not all(parts) or not isinstance(transport, asyncio.Transport):
+        return False
+    if getattr(connection, "_decompressor", True) is not None:
+        return False
+    transport.set_protocol(_Express(connection, channel))
+    return True
+
+
+class _Express(asyncio.Protocol):
+    """Stands before the connection and hands on whatever it does not take."""
+
+    def __init__(self, connection: Any, channel: Any) -> None:
+        self._connection = connection
+        self._channel = channel
+        self._sealed_by: Any = None
+        self._gcm: AESGCM | None = None
+        self._cipher: Any = None
+
+    def data_received(self, data: bytes) -> None:
+        if not self._takes(data):
+            self._connection.data_received(data)
+
+    def _takes(self, data: bytes) -> bool:
+        """Deliver `data` if it is one packet of data for our channel; False, with nothing changed, if it is not."""
+        connection, channel = self._connection, self._channel
+        if connection._inpbuf or connection._recv_handler != connection._recv_pkthdr:
+            return False
+        size = len(data)
+        if size < 36 or int.from_bytes(data[:_LENGTH], "big") + _LENGTH + _TAG != size:
+            return False
+        if connection._recv_encryption is not self._sealed_by:
+            self._learn(connection._recv_encryption)
+        if self._gcm is None:
+            return False
+        sealed_with: bytes = self._cipher._iv
+        try:
+            packet = self._gcm.decrypt(sealed_with, data[_LENGTH:], data[:_LENGTH])
+        except InvalidTag:
+            return False  # asyncssh finds the same, and ends the connection
+        start = _PADDING + _DATA_HEADER
+        wanted = packet[1:6] == CHANNEL_DATA.to_bytes(1, "big") + channel._recv_chan.to_bytes(4, "big")
+        length = int.from_bytes(packet[6:start], "big")
+        if not wanted or start + length + packet[0] != len(packet) or not self._may_deliver(length):
+            return False
+        counter = int.from_bytes(sealed_with[4:], "big") + 1 & 0xFFFFFFFFFFFFFFFF
+        self._cipher._iv = sealed_with[:4] + counter.to_bytes(8, "big")
+        connection._recv_seq = connection._recv_seq + 1 & 0xFFFFFFFF
+        channel._recv_window -= length
+        channel._session.data_received(packet[start : start + length], None)
+        return True
+
+    def _may_deliver(self, length: int) -> bool:
+        """Nothing is to be said to the server, and nobody waits with an older piece."""
+        channel = self._channel
+        return (
+            length > 0
+            and channel._recv_window - length >= channel._init_recv_window / 2
+            and channel._recv_state == "open"
+            and not channel._recv_paused
+            and channel._session is not None
+        )
+
+    def _learn(self, encryption: Any) -> None:
+        """After each exchange of keys: whether this cipher is one that we can open."""
+        self._sealed_by = encryption
+        self._cipher = getattr(encryption, "_cipher", None)
+        key, counter = getattr(self._cipher, "_key", None), getattr(self._cipher, "_iv", None)
+        is_gcm = type(self._cipher).__name__ == "GCMCipher" and isinstance(counter, bytes) and len(counter) == 12
+        self._gcm = AESGCM(key) if is_gcm and isinstance(key, bytes) else None
+
+    # What a transport may tell besides is the connection's.
+
+    def eof_received(self) -> bool | None:
+        return self._connection.eof_received()  # type: ignore[no-any-return]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connection.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._connection.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._connection.resume_writing()

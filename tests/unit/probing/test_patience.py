@@ -1,0 +1,64 @@
+"""A limit that signs of life push on."""
+
+import asyncio
+
+import pytest
+
+from lazaret.probing.patience import Patience
+
+
+class Jumping(asyncio.SelectorEventLoop):
+    """A loop whose time jumps to the next timer instead of waiting for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.skipped_s = 0.0
+
+    def time(self) -> float:
+        return super().time() + getattr(self, "skipped_s", 0.0)
+
+    def _run_once(self) -> None:
+        if not self._ready and self._scheduled:  # type: ignore[attr-defined]
+            self.skipped_s += max(0.0, self._scheduled[0].when() - self.time())  # type: ignore[attr-defined]
+        super()._run_once()  # type: ignore[misc]
+
+
+def lasts(signs_s: list[float], *, limit_s: float = 10, rest_s: float = 0) -> float:
+    """How long a block lasts that hears signs after these pauses, works `rest_s` on each, and then nothing more."""
+
+    async def listen() -> float:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        with pytest.raises(TimeoutError):
+            async with Patience(limit_s) as patience:
+                for pause_s in signs_s:
+                    await asyncio.sleep(pause_s)
+                    patience.rest()
+                    await asyncio.sleep(rest_s)
+                    patience.sign()
+                await asyncio.sleep(1000)
+        return loop.time() - begun
+
+    with asyncio.Runner(loop_factory=Jumping) as runner:
+        return runner.run(listen())
+
+
+def test_silence_from_the_start_ends_it_at_the_limit() -> None:
+    assert lasts([]) == pytest.approx(10, abs=0.1)
+
+
+def test_it_ends_one_limit_after_the_last_sign() -> None:
+    assert lasts([9, 9, 9, 1]) == pytest.approx(38, abs=0.1)
+
+
+def test_our_own_work_is_not_its_silence() -> None:
+    assert lasts([1], rest_s=60) == pytest.approx(71, abs=10.1)
+
+
+def test_a_block_that_ends_in_time_leaves_no_timer() -> None:
+    async def listen() -> int:
+        async with Patience(10) as patience:
+            patience.sign()
+        return len([handle for handle in asyncio.get_running_loop()._scheduled if not handle.cancelled()])  # type: ignore[attr-defined]
+
+    assert asyncio.run(listen()) == 0
