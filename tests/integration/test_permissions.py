@@ -15,6 +15,7 @@ from lazaret.entrypoints.api import (
     health,
     incidents,
     operations,
+    processes,
     servers,
     tokens,
     users,
@@ -30,7 +31,7 @@ from lazaret.users.store import create_token
 from tests.example_fleet import add_example_fleet
 from tests.integration.dashboard.conftest import TESTER, Browser, client_of, sign_in
 
-API = (users, audit, servers, incidents, healing, deployments, operations, tokens, events, health)
+API = (users, audit, servers, incidents, healing, deployments, operations, processes, tokens, events, health)
 ANYBODY = None
 V, O, A = Role.VIEWER, Role.OPERATOR, Role.ADMIN  # noqa: E741
 
@@ -53,6 +54,7 @@ MATRIX = {
         commands=("start",),
     ),
     "see whether it lives": Row(ANYBODY, api=("GET /healthz", "GET /readyz", "GET /metrics")),
+    "see Lazaret's own processes": Row(V, api=("GET /api/processes/",)),
     "be oneself": Row(V, pages=("POST /sign-out", "POST /language"), commands=("help", "mute", "language", "login")),
     "see servers": Row(
         V,

@@ -29,6 +29,7 @@ from lazaret.alerting.telling import Message, Teller
 from lazaret.kernel.clock import Clock
 from lazaret.kernel.database import Database
 from lazaret.kernel.logging import get_logger
+from lazaret.kernel.metrics import MESSAGES
 from lazaret.users.model import User
 from lazaret.users.store import admins
 
@@ -94,8 +95,10 @@ class Notifier:
         except* TokenRefused as errors:
             logger.error("notifier.token_refused", error=str(errors.exceptions[0]))
             self._paused_until = self.clock.monotonic() + REFUSED_PAUSE_S
+            MESSAGES.labels(end="token_refused").inc()
         except* MessengerAway as errors:
             self._failures += 1
+            MESSAGES.labels(end="away").inc()
             pause_s = min(LONGEST_PAUSE_S, 0.5 * 2 ** min(self._failures, 8))
             self._paused_until = self.clock.monotonic() + pause_s
             if self._failures == 1:  # not one line for each of an hour's tries
@@ -124,6 +127,7 @@ class Notifier:
                 (await session.get_one(User, person.id)).chat_id = moved.chat_id
         except TooFast as error:
             self._lane(person).free_at = self.clock.monotonic() + error.retry_after_s
+            MESSAGES.labels(end="too_fast").inc()
             logger.warning("notifier.asked_to_pause", user_id=person.id, retry_after_s=error.retry_after_s)
 
     async def _plan(self, person: User) -> tuple[Turn, dict[int, Delivery]]:
@@ -159,11 +163,13 @@ class Notifier:
                 chat_id, message.text.markdown, plain=message.text.plain, keyboard=message.keyboard, is_silent=silent
             )
         except MessageRefused as error:
+            MESSAGES.labels(end="refused").inc()
             logger.error("notifier.message_refused", delivery_id=row.id, error=str(error))
             async with self.db.transaction() as session:
                 row = await session.get_one(Delivery, delivery.id)
                 row.state, row.because = DeliveryState.DROPPED.value, str(error)
             return
+        MESSAGES.labels(end="sent").inc()
         async with self.db.transaction() as session:
             row = await session.get_one(Delivery, delivery.id)
             row.state, row.sent_at = DeliveryState.SENT.value, self.clock.now()
@@ -197,6 +203,7 @@ class Notifier:
                     plain=message.text.plain,
                     keyboard=message.keyboard,
                 )
+                MESSAGES.labels(end="edited").inc()
             except (MessageGone, MessageRefused) as error:
                 gone = str(error)
         async with self.db.transaction() as session:

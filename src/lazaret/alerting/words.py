@@ -97,6 +97,10 @@ OUTCOMES: Mapping[str, str] = {
     "denied": mark("denied"),
     "expired": mark("expired"),
     "revoked": mark("revoked"),
+    # Lazaret's own processes
+    "alive": mark("alive"),
+    "ailing": mark("a loop of it is dead"),
+    "silent": mark("silent"),
 }
 
 

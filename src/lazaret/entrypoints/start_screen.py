@@ -21,8 +21,10 @@ def print_start_screen(settings: Settings, *, parts: Collection[str], address: s
 def start_screen(settings: Settings, *, parts: Collection[str], address: str, first_token: str | None) -> list[str]:
     """The lines."""
     lines = ["", f"  Lazaret {__version__}: {' and '.join(sorted(parts))}", ""]
-    if address:
+    if address and "api" in parts:
         lines.append(f"  API          {address}   (description: {address}/docs)")
+    elif address:
+        lines.append(f"  metrics      {address}/metrics")
     lines.append(f"  data         {settings.lazaret_data_dir}")
     lines.append(f"  database     {'DATABASE_URL' if settings.database_url else 'embedded, in the data directory'}")
     lines.append(f"  provider     {_provider(settings)}")

@@ -15,6 +15,8 @@ logger = get_logger(__name__)
 
 RECONCILE_S = 1.0
 PURSUE_S = 3.0
+INVENTORY_PATIENCE_S = 600.0
+"""A pass waits as long as the provider tells us to; that it does not answer is told by other means."""
 
 
 async def run_worker(office: Office) -> None:
@@ -26,7 +28,9 @@ async def run_worker(office: Office) -> None:
         group.create_task(every(PURSUE_S, "pursuit", lambda: _pursue(workshop), office.clock))
         if workshop.inventories:
             interval_s = office.settings.server_sync_interval
-            group.create_task(every(interval_s, "inventory", lambda: _sync(workshop), office.clock))
+            patience_s = max(INVENTORY_PATIENCE_S, 5 * interval_s)
+            sync = every(interval_s, "inventory", lambda: _sync(workshop), office.clock, patience_s=patience_s)
+            group.create_task(sync)
 
 
 async def _reconcile(workshop: Workshop) -> None:

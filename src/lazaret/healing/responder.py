@@ -21,7 +21,7 @@ from lazaret.kernel import audit
 from lazaret.kernel.clock import Clock
 from lazaret.kernel.database import Database
 from lazaret.kernel.i18n import mark
-from lazaret.kernel.metrics import DETECTION, HEALTH_CHECK_FAILURES, INCIDENTS, RECOVERY
+from lazaret.kernel.metrics import DETECTION, HEALTH_CHECK_FAILURES, RECOVERY
 from lazaret.operations.intents import Intents
 from lazaret.operations.model import Operation, OperationKind
 from lazaret.operations.store import live_operation
@@ -138,7 +138,6 @@ class Responder:
             because=verdict.because,
         )
         HEALTH_CHECK_FAILURES.labels(condition=condition.value).inc()
-        INCIDENTS.labels(type=kind.incident_type.value).inc()
         DETECTION.observe((now - incident.began_at).total_seconds())
         if kind.takes_out_of_service and server.status in OPERATIONAL:
             servers.change_status(

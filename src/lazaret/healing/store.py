@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.healing.model import Approval, Decision, Evidence, RemedyOutcome, RemedyRun
 from lazaret.kernel.errors import NotFound
+from lazaret.kernel.metrics import REMEDIES
 from lazaret.operations.model import LIVE, Operation, OperationKind
 
 BUDGET_DAY = timedelta(hours=24)
@@ -61,6 +62,7 @@ async def end_remedy(
     remedy = await remedy_of(session, operation_id, rung)
     if remedy is not None and remedy.ended_at is None:
         remedy.outcome, remedy.detail, remedy.ended_at = outcome.value, detail[:1000], at
+        REMEDIES.labels(remedy=remedy.remedy, outcome=outcome.value).inc()
 
 
 async def approval_of(session: AsyncSession, operation_id: int, rung: int) -> Approval | None:

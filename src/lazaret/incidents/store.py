@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from lazaret.incidents.model import OPEN, Incident, IncidentStatus, IncidentType, TimelineEntry, TimelineKind
 from lazaret.kernel import audit
 from lazaret.kernel.errors import Conflict, NotFound
+from lazaret.kernel.metrics import INCIDENTS
 from lazaret.servers import store as servers
 
 _NEXT: dict[IncidentStatus, frozenset[IncidentStatus]] = {
@@ -66,6 +67,7 @@ async def open_incident(
     )
     session.add(incident)
     await session.flush()
+    INCIDENTS.labels(type=incident_type.value).inc()
     audit.record(
         session, actor, "incident.open", subject_of(handle), at=at, incident_id=incident.id, type=incident_type.value
     )

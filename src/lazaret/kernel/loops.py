@@ -6,14 +6,14 @@ a loop is a task of its own, and what is to end is cancelled until it has ended.
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from lazaret.kernel.clock import Clock
 from lazaret.kernel.database import is_away
 from lazaret.kernel.logging import get_logger
-from lazaret.kernel.metrics import LOOP_ERRORS, LOOP_LAST_SUCCESS
+from lazaret.kernel.loop_health import LEAST_PATIENCE_S, Pulse, beating, patience_of
+from lazaret.kernel.metrics import LOOP_ERRORS, LOOP_LAG
 
 logger = get_logger(__name__)
 
@@ -21,24 +21,44 @@ GRACE_S = 12.0
 """What was cancelled and goes on is cancelled again after this; an orderly end must fit into it."""
 
 
-async def every(interval_s: float, name: str, action: Callable[[], Awaitable[object]], clock: Clock) -> None:
-    """Run `action` now and then again `interval_s` after each end, until cancelled. A pass that fails is counted."""
-    while True:
-        try:
-            await _apart(action)
-            LOOP_LAST_SUCCESS.labels(loop=name).set(time.time())
-        except Exception as error:
-            LOOP_ERRORS.labels(loop=name).inc()
-            if is_away(error):  # a database that restarts is no fault of the loop
-                logger.warning("loop.database_away", loop=name, error=type(error).__name__)
-            else:
-                logger.exception("loop.pass_failed", loop=name)
-        await clock.sleep(interval_s)
+async def every(
+    interval_s: float,
+    name: str,
+    action: Callable[[], Awaitable[object]],
+    clock: Clock,
+    *,
+    patience_s: float | None = None,
+) -> None:
+    """Run `action` now and then again `interval_s` after each end, until cancelled. A pass that fails is counted.
+
+    Without success for longer than `patience_s` the loop is dead, which is told. Left out: several intervals.
+    """
+    with beating(Pulse(name, clock, patience_s or patience_of(interval_s))) as pulse:
+        await _again_and_again(interval_s, pulse, action)
 
 
 async def restarting(name: str, action: Callable[[], Awaitable[object]], clock: Clock, *, pause_s: float = 1.0) -> None:
     """Run a long-lived `action` and start it again whenever it fails or returns, until cancelled."""
-    await every(pause_s, name, action, clock)
+    with beating(Pulse(name, clock, max(LEAST_PATIENCE_S, 5 * pause_s), lasting=True)) as pulse:
+        await _again_and_again(pause_s, pulse, action)
+
+
+async def _again_and_again(pause_s: float, pulse: Pulse, action: Callable[[], Awaitable[object]]) -> None:
+    while True:
+        pulse.begins()
+        try:
+            await _apart(action)
+            pulse.succeeded()
+        except Exception as error:
+            pulse.failed(error)
+            LOOP_ERRORS.labels(loop=pulse.name).inc()
+            if is_away(error):  # a database that restarts is no fault of the loop
+                logger.warning("loop.database_away", loop=pulse.name, error=type(error).__name__)
+            else:
+                logger.exception("loop.pass_failed", loop=pulse.name)
+        due = pulse.clock.monotonic() + pause_s
+        await pulse.clock.sleep(pause_s)
+        LOOP_LAG.observe(max(0.0, pulse.clock.monotonic() - due))
 
 
 async def end_tasks(*tasks: "asyncio.Task[Any]", grace_s: float = GRACE_S) -> None:

@@ -37,8 +37,14 @@ class Settings(BaseModel):
     lazaret_data_dir: Path = Field(
         default_factory=default_data_dir, description="Directory for keys, the embedded database and logs."
     )
-    lazaret_bind: str = Field("127.0.0.1", description="Address on which the API listens.")
+    lazaret_bind: str = Field("127.0.0.1", description="Address on which the API and /metrics listen.")
     lazaret_port: int = Field(8000, ge=0, le=65535, description="Port of the API; 0 takes any free one.")
+    lazaret_metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port of /metrics, /healthz and /readyz of a worker, monitor or bot that runs alone. 0: none.",
+    )
     lazaret_secret_key: SecretStr | None = Field(
         None, description="Key that encrypts stored secrets. Empty: made on first start in the data directory."
     )
@@ -50,6 +56,10 @@ class Settings(BaseModel):
 
     lazaret_worker_dead_after: float = Field(
         15, ge=1, description="Seconds of silence after which a worker is taken for dead and its work is taken over."
+    )
+
+    lazaret_silent_after: float = Field(
+        30, ge=2, description="Seconds of silence after which the administrators are told of a process of Lazaret."
     )
 
     # The provider account

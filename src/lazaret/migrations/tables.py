@@ -5,6 +5,7 @@ import lazaret.deployments.model
 import lazaret.healing.model
 import lazaret.incidents.model
 import lazaret.kernel.audit
+import lazaret.kernel.processes
 import lazaret.kernel.secrets
 import lazaret.operations.model
 import lazaret.probing.model

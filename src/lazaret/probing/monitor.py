@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from lazaret.kernel.clock import Clock
 from lazaret.kernel.database import Database
 from lazaret.kernel.logging import get_logger
-from lazaret.kernel.loops import end_tasks, every
-from lazaret.kernel.metrics import READINGS, STREAMS, VERDICTS
+from lazaret.kernel.loops import end_tasks, every, restarting
+from lazaret.kernel.metrics import BLIND, READINGS, STREAMS, VERDICTS, WATCHED
 from lazaret.probing import store
 from lazaret.probing.fleet import AnchorState, FleetVerdict, judge_fleet
 from lazaret.probing.reading import Reading
@@ -158,7 +158,7 @@ class Monitor:
         return (known.endpoint, known.host_keys) != (server.endpoint, server.host_keys)
 
     async def _keep_watching(self, watcher: Watcher) -> None:
-        await every(1.0, "monitor.watch", watcher.run, self._clock)
+        await restarting("monitor.watch", watcher.run, self._clock)
 
     async def _observed(self, watcher: Watcher, verdict: Verdict, reading: Reading | None) -> None:
         """Every observation comes by here. A verdict that changed is told, unless it is our own blindness."""
@@ -214,6 +214,8 @@ class Monitor:
 
     async def _look_around(self) -> None:
         """While streams are lost or we are blind, see whether we can see."""
+        WATCHED.set(len(self.watchers))
+        BLIND.set(bool(self.blind))
         STREAMS.set(sum(watcher.streaming for watcher in self.watchers.values()))
         if self.blind or self._unwell:
             await self._is_blind()

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from lazaret.kernel.clock import Clock
+from lazaret.kernel.metrics import READING_LAG
 from lazaret.probing.patience import Patience
 from lazaret.probing.reading import Reading
 from lazaret.probing.rules import Rules
@@ -96,9 +97,11 @@ class Watcher:
                 timeout_s=senses.rules.look_timeout_s * 2,
             ) as readings:
                 self.streaming = True
+                due: float | None = None
                 async with Patience(stall_s) as patience:
                     async for reading in readings:
                         patience.rest()
+                        due = self._note_lag(due)
                         await self._read(reading)
                         if reading.full is not None and not await self._lets_others_in():
                             return
@@ -110,6 +113,13 @@ class Watcher:
             await self.saw(Means.STREAM, seen_by(error), error.message)
         finally:
             self.streaming = False
+
+    def _note_lag(self, due: float | None) -> float:
+        """A reading came; returns when the next one is due."""
+        now = self._senses.clock.monotonic()
+        if due is not None:
+            READING_LAG.observe(max(0.0, now - due))
+        return now + self._senses.heartbeat_s
 
     async def _lets_others_in(self) -> bool:
         """An open stream outlives its server's sshd: whether a new one could be opened is asked from outside."""

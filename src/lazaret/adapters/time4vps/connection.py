@@ -10,7 +10,9 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
+from lazaret.adapters.time4vps.counting import NO_BUDGET, action_of, counted
 from lazaret.adapters.time4vps.refusals import refusal
+from lazaret.kernel.metrics import PROVIDER_CALLS
 from lazaret.servers.provider import CallBudget, ProviderThrottled, ProviderUnavailable
 
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL)
@@ -57,7 +59,16 @@ class AccountConnection:
     async def _call(
         self, method: str, path: str, parameters: dict[str, Any] | None, *, urgent: bool, within_s: float
     ) -> object:
-        await self._budget.acquire(urgent=urgent, within_s=within_s)
+        action = action_of(method, path)
+        try:
+            await self._budget.acquire(urgent=urgent, within_s=within_s)
+        except ProviderThrottled:
+            PROVIDER_CALLS.labels(action=action, outcome=NO_BUDGET).inc()
+            raise
+        with counted(action):
+            return await self._make(method, path, parameters)
+
+    async def _make(self, method: str, path: str, parameters: dict[str, Any] | None) -> object:
         response = await self._exchange(method, path, parameters)
         body = _json(response)
         secrets = [secret.get_secret_value() for secret in self._secrets]

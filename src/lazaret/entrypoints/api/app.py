@@ -15,12 +15,14 @@ from lazaret.entrypoints.api import (
     health,
     incidents,
     operations,
+    processes,
     servers,
     tokens,
     users,
 )
 from lazaret.entrypoints.api.problems import add_problem_handlers, problem
 from lazaret.entrypoints.dashboard.app import add_dashboard
+from lazaret.entrypoints.fleet_facts import FleetFacts
 from lazaret.entrypoints.office import Office
 from lazaret.kernel.loops import end_tasks
 
@@ -49,11 +51,34 @@ def create_app(office: Office) -> FastAPI:
     )
     app.state.office = office
     app.state.bell = events.Bell()
+    app.state.facts = FleetFacts(office)
     add_problem_handlers(app, office.redactor)
     app.middleware("http")(_refuse_large_bodies)
-    for module in (users, audit, servers, incidents, healing, deployments, operations, tokens, events, health):
+    for module in (
+        users,
+        audit,
+        servers,
+        incidents,
+        healing,
+        deployments,
+        operations,
+        processes,
+        tokens,
+        events,
+        health,
+    ):
         app.include_router(module.router)
     add_dashboard(app)
+    return app
+
+
+def create_health_app(office: Office) -> FastAPI:
+    """What a process without the API answers: whether it lives, and its metrics."""
+    app = FastAPI(title="Lazaret", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.office = office
+    app.state.facts = None
+    add_problem_handlers(app, office.redactor)
+    app.include_router(health.router)
     return app
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -10,6 +10,7 @@ from lazaret import __version__, migrations
 from lazaret.entrypoints.api.problems import problem
 from lazaret.entrypoints.api.security import OfficeDep
 from lazaret.kernel.logging import get_logger
+from lazaret.kernel.loop_health import loop_states
 from lazaret.kernel.metrics import REGISTRY
 
 router = APIRouter(tags=["health"])
@@ -26,7 +27,7 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz")
 async def readyz(office: OfficeDep) -> JSONResponse:
-    """The database answers and has the present schema."""
+    """The database answers and has the present schema, and the loops of this process do their work."""
     try:
         async with asyncio.timeout(PATIENCE_S):
             current = await migrations.is_current(office.conninfo)
@@ -35,10 +36,18 @@ async def readyz(office: OfficeDep) -> JSONResponse:
         return problem(503, "not_ready", "The database does not answer.", hint="See `lazaret doctor`.", part="database")
     if not current:
         return problem(503, "not_ready", "The database has another schema.", hint="Restart Lazaret.", part="schema")
+    dead = [state.name for state in loop_states() if state.is_dead]
+    if dead:
+        text = f"These loops have not succeeded for too long: {', '.join(dead)}."
+        return problem(503, "not_ready", text, hint="Look at the log of this process.", part="loops")
     return JSONResponse({"status": "ready"})
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
-async def metrics() -> Response:
-    """Prometheus' text format."""
-    return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+async def metrics(request: Request) -> Response:
+    """Prometheus' text format: what this process counts and, from the API, what the database knows."""
+    facts = request.app.state.facts
+    counted = generate_latest(REGISTRY)
+    return Response(
+        counted + await facts.exposition() if facts is not None else counted, media_type=CONTENT_TYPE_LATEST
+    )

@@ -50,6 +50,11 @@ COMMANDS = (
     ),
     Lazy("unfreeze", f"{_HERE}.healing:unfreeze", "End what `freeze` began."),
     Lazy("holds", f"{_HERE}.healing:holds", "What is frozen, by whom, and until when."),
+    Lazy(
+        "processes",
+        f"{_HERE}.reading:processes",
+        "The processes of Lazaret itself: which live, and how their loops do. Exit code 1 when one is silent or ails.",
+    ),
     Lazy("audit", f"{_HERE}.people:audit", "Who did what, newest first."),
     Lazy("operations", f"{_HERE}.operating:app", "What was and is done to servers."),
     Lazy("deployments", f"{_HERE}.deployments:app", "Services on the servers."),

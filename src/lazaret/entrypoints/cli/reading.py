@@ -1,11 +1,14 @@
-"""Reading commands: servers."""
+"""Reading commands: servers, and Lazaret's own processes."""
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
+from lazaret.alerting.self_watch import ProcessState, ProcessView, view_of
 from lazaret.entrypoints.cli.render import age, print_fields, print_json, print_table
 from lazaret.entrypoints.cli.session import command, office, rows_of
+from lazaret.kernel.processes import list_processes
 from lazaret.operations.store import list_operations, live_operation
 from lazaret.servers import store
 from lazaret.servers.model import Server
@@ -60,3 +63,43 @@ async def servers(
 def _shown(row: Server) -> dict[str, Any]:
     """The field names of the API."""
     return rows_of(row) | {"capabilities": row.capabilities}
+
+
+@command
+async def processes(as_json: AsJson = False) -> None:
+    """The processes of Lazaret itself: which live, and how their loops do. Exit code 1 when one is silent or ails."""
+    async with office() as here, here.db.transaction() as session:
+        rows = await list_processes(session)
+        silent_after_s = here.settings.lazaret_silent_after
+        views = [view_of(row, silent_after_s, here.clock.now()) for row in rows]
+    if as_json:
+        print_json(asdict(view) for view in views)
+    else:
+        print_table(
+            ["KIND", "STATE", "HOST", "PID", "VERSION", "STARTED", "SEEN", "LOOPS"],
+            [
+                (
+                    view.kind,
+                    view.state,
+                    view.host,
+                    view.pid,
+                    view.version,
+                    age(view.started_at),
+                    age(view.seen_at),
+                    _loops(view),
+                )
+                for view in views
+            ],
+            empty="No process of Lazaret runs on this database. `lazaret up` starts one.",
+        )
+    if any(view.state is not ProcessState.ALIVE for view in views):
+        raise typer.Exit(1)
+
+
+def _loops(view: ProcessView) -> str:
+    dead = [
+        f"{loop.name} dead for {loop.silent_s:.0f} s ({loop.error or 'it hangs'})"
+        for loop in view.loops
+        if loop.is_dead
+    ]
+    return "; ".join(dead) or f"{len(view.loops)} well"

@@ -23,6 +23,9 @@ STYLES = {
     "waiting": "yellow",
     "recovering": "yellow",
     "detected": "yellow",
+    "alive": "green",
+    "ailing": "yellow",
+    "silent": "bold red",
     "error": "bold red",
     "failed": "bold red",
 }

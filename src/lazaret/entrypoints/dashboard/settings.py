@@ -6,10 +6,12 @@ from fastapi import APIRouter
 from sqlalchemy import select
 from starlette.responses import Response
 
+from lazaret.alerting.self_watch import view_of
 from lazaret.entrypoints.api.shapes import Id
 from lazaret.entrypoints.dashboard.web import Acting, Ruling, Seeing, text_of
 from lazaret.healing import requests as healing
 from lazaret.kernel.errors import InvalidInput
+from lazaret.kernel.processes import list_processes
 from lazaret.probing.model import Monitor
 from lazaret.servers.model import SyncState
 from lazaret.users import store
@@ -33,6 +35,9 @@ async def _page(visit: Seeing, *, token: str = "") -> Response:
         holds = await healing.list_holds(session, at=visit.at)
         windows = await healing.list_windows(session, at=visit.at)
         syncs = list(await session.scalars(select(SyncState)))
+        processes = [
+            view_of(row, visit.office.settings.lazaret_silent_after, visit.at) for row in await list_processes(session)
+        ]
         monitors = list(await session.scalars(select(Monitor).where(Monitor.seen_at > visit.at - LIVING)))
     return visit.page(
         "settings.html",
@@ -42,6 +47,7 @@ async def _page(visit: Seeing, *, token: str = "") -> Response:
         windows=windows,
         syncs=syncs,
         monitors=monitors,
+        processes=processes,
         roles=list(Role),
         token=token,
         is_admin=is_admin,
