@@ -53,7 +53,7 @@ def _short(_: Limits) -> float:
 
 STEPS: tuple[Step, ...] = (
     Step(load_details, _short, ("try_access_key", "reinstall")),
-    Step(try_access_key, _short, ("converge", "verify", "reset_password")),
+    Step(try_access_key, _short, ("converge", "verify", "reset_password", "wait_for_ssh")),
     Step(reinstall, lambda limits: limits.reinstall_s + SLACK_S, ("wait_for_reinstall",)),
     Step(wait_for_reinstall, lambda limits: limits.reinstall_s + SLACK_S, ("wait_for_ssh", "reset_password")),
     Step(reset_password, lambda limits: limits.password_reset_s + SLACK_S, ("wait_for_password", "wait_for_ssh")),

@@ -57,7 +57,7 @@ class Ward:
         return self.scene.handles()
 
     def host(self, handle: str) -> NspawnHost:
-        host = self.scene.lab.cloud.host(int(handle.removeprefix("vps-")))
+        host = self.scene.lab.cloud.host(int(handle.rpartition("-")[2]))
         assert isinstance(host, NspawnHost)
         return host
 

@@ -35,6 +35,15 @@ async def _waits(host: Engine, operation_id: int) -> str:
     return operation.hint or ""
 
 
+async def test_a_host_that_does_not_answer_is_no_question_of_its_password(host: Engine) -> None:
+    host.machine.answers = False
+    operation = await host.drive(await host.provision())
+    assert (operation.status, operation.error_code) == (OperationStatus.FAILED, "host_silent"), operation.hint
+    host.machine.answers = True
+    operation = await host.drive(await host.provision(root_password=SecretStr(host.machine.root_password)))
+    await assert_ready(host, operation.id)
+
+
 async def test_our_key_opens_it_already(host: Engine) -> None:
     host.machine.authorized_keys.add(OUR_KEY)
     operation = await host.drive(await host.provision())

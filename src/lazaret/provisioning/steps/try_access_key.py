@@ -5,6 +5,7 @@ from lazaret.provisioning.context import Snapshot, StepContext
 from lazaret.provisioning.host_keys import pin
 from lazaret.provisioning.passwords import forget_password
 from lazaret.servers.access import AccessError, HostKeyChanged, LoginRefused
+from lazaret.servers.provider import Capability
 
 BASELINE_FILE = "/etc/lazaret/baseline"
 """On a server: the version of the playbook that last proved itself there."""
@@ -27,7 +28,9 @@ async def try_access_key(ctx: StepContext) -> Outcome:
     except AccessError as error:
         if snapshot.provisioned:
             return Retry(error)  # a password would not open a machine that does not answer
-        return Advance(f"no answer on SSH yet ({error.code})", to="reset_password")
+        # Where no password can be reset, the one that a person knows opens nothing before SSH answers.
+        can_reset = Capability.RESET_PASSWORD in snapshot.provider.capabilities
+        return Advance(f"no answer on SSH yet ({error.code})", to="reset_password" if can_reset else "wait_for_ssh")
     await pin(ctx, host_keys, opened_by="first contact")
     await forget_password(ctx, why="our key works")
     if version and version == ctx.parts.baseline_version and not snapshot.params.get("converge"):

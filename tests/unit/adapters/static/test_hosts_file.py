@@ -160,3 +160,11 @@ def test_it_is_not_parsed_again_while_it_stays_the_same(tmp_path: Path) -> None:
     path.write_text(WHOLE.replace("web-1", "web-2"))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert file.hosts()[0].name == "web-2", "the same size and time, and yet another file"
+
+
+def test_the_example_of_the_documents_is_a_hosts_file() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "howto" / "static_hosts.md").read_text(encoding="utf-8")
+    example = page.partition("```yaml\n")[2].partition("```")[0]
+    assert [(host.id, host.managed) for host in parse_hosts(example)] == [(1, True), (2, True), (3, False)]
+    for field in StaticHost.model_fields:
+        assert f"| `{field}` |" in page, f"{field} is explained"
