@@ -55,7 +55,7 @@ unit: setup ## unit tests: no socket, no sleep
 
 .PHONY: contract
 contract: setup ## fakes and real parts against the same suites
-	@$(BIN)/pytest -q tests/contract
+	@$(BIN)/pytest -q -n 3 --dist loadfile tests/contract
 
 .PHONY: integration
 integration: setup ## real PostgreSQL, real HTTP, simulated hosts; most of it waits, so several files run at once
