@@ -1,9 +1,11 @@
 """`lazaret worker`: runs operations, reads the providers' lists, and re-enqueues what is due. May run several times."""
 
 import asyncio
+from datetime import timedelta
 
 from lazaret.entrypoints.monitor import rules_of
 from lazaret.entrypoints.office import Office
+from lazaret.entrypoints.retention import clear_away
 from lazaret.entrypoints.workshop import Workshop, open_workshop
 from lazaret.healing.trigger import Pursuit
 from lazaret.kernel.leadership import try_lead
@@ -17,6 +19,7 @@ RECONCILE_S = 1.0
 PURSUE_S = 3.0
 INVENTORY_PATIENCE_S = 600.0
 """A pass waits as long as the provider tells us to; that it does not answer is told by other means."""
+CLEAR_AWAY_S = 3600.0
 
 
 async def run_worker(office: Office) -> None:
@@ -43,6 +46,13 @@ async def _pursue(workshop: Workshop) -> None:
     async with try_lead(office.conninfo, "pursuit") as leading:
         if leading:
             await Pursuit(office.db, office.clock, office.intents, rules_of(office.settings)).pursue()
+
+
+async def _clear_away(office: Office) -> None:
+    """Only one of several workers does it."""
+    async with try_lead(office.conninfo, "retention") as leading:
+        if leading:
+            await clear_away(office.db, keep=timedelta(days=office.settings.lazaret_keep_days), at=office.clock.now())
 
 
 async def _sync(workshop: Workshop) -> None:

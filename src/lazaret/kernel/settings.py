@@ -61,6 +61,12 @@ class Settings(BaseModel):
     lazaret_silent_after: float = Field(
         30, ge=2, description="Seconds of silence after which the administrators are told of a process of Lazaret."
     )
+    lazaret_keep_days: float = Field(
+        90,
+        ge=1,
+        description="Days that details are kept: logs of operations, evidence, messages that were told. Servers, "
+        "incidents, operations and the audit log are kept for good.",
+    )
 
     # The provider account
     time4vps_base_url: str = Field(
