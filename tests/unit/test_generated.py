@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lazaret.entrypoints.env_example import env_example
+from lazaret.entrypoints.metrics_doc import metrics_page
 from lazaret.healing.graph_doc import graph_page as recovery_page
 from lazaret.kernel.settings import known_names
 from lazaret.provisioning.graph_doc import graph_page
@@ -21,6 +22,7 @@ ROOT = Path(__file__).parents[2]
         ("docs/provisioning_graph.md", graph_page),
         ("docs/recovery_graph.md", recovery_page),
         (".env.example", env_example),
+        ("docs/metrics.md", metrics_page),
     ],
 )
 def test_committed_as_generated(path: str, generate) -> None:  # type: ignore[no-untyped-def]
