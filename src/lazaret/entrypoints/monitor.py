@@ -10,7 +10,8 @@ from lazaret.deployments.store import has_running
 from lazaret.entrypoints.harbour import expectations_on, expected_on
 from lazaret.entrypoints.office import Office
 from lazaret.healing.responder import Responder
-from lazaret.kernel.loops import restarting
+from lazaret.healing.second_look import SECOND_LOOK_S, look_again
+from lazaret.kernel.loops import every, restarting
 from lazaret.kernel.settings import Settings
 from lazaret.probing.fleet import AnchorState
 from lazaret.probing.monitor import Monitor
@@ -33,7 +34,13 @@ async def run_monitor(office: Office) -> None:
         office.db, office.clock, office.intents, rules, has_services=has_running, expecting=expectations_on
     )
     monitor = Monitor(office.db, senses, responder, anchors=anchors, expecting=expected_on)
-    await restarting("monitor", monitor.run, office.clock)
+
+    async def second_look() -> None:
+        await look_again(office.db, monitor, responder)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(restarting("monitor", monitor.run, office.clock))
+        group.create_task(every(SECOND_LOOK_S, "monitor.second_look", second_look, office.clock))
 
 
 def rules_of(settings: Settings) -> Rules:

@@ -25,6 +25,7 @@ from lazaret.entrypoints.office import Office
 from lazaret.entrypoints.providers import open_providers
 from lazaret.healing.budget import Limits as HealingLimits
 from lazaret.healing.context import HealingParts
+from lazaret.healing.failed_recovery import follow_failed_recovery
 from lazaret.healing.graph import RecoveryWorkflow
 from lazaret.healing.remedy import Remedy
 from lazaret.incidents.recorder import record_failure
@@ -79,7 +80,7 @@ async def open_workshop(office: Office) -> AsyncIterator[Workshop]:
             office.clock,
             office.redactor,
             workflows,
-            on_failed=(record_failure, tell_failure),
+            on_failed=(record_failure, follow_failed_recovery, tell_failure),
             lease_s=0.8 * dead_after_s,
         )
         queue = Queue(office.conninfo, runner.run, dead_after_s=dead_after_s)

@@ -58,6 +58,8 @@ class Blocked:
 
     because: str
     until: datetime
+    exhausted: bool = False
+    """The day's uses are spent: nothing changes soon, so that a person is to be told."""
 
 
 def may_begin(
@@ -71,7 +73,9 @@ def may_begin(
     if len(used) >= most:
         until = used[-most] + DAY if most else now + DAY
         return Blocked(
-            f"{remedy} was used {len(used)} times on this server within 24 hours, which is the limit.", until
+            f"{remedy} was used {len(used)} times on this server within 24 hours, which is the limit.",
+            until,
+            exhausted=True,
         )
     if used:
         until = used[-1] + timedelta(seconds=limits.rest_s * 2 ** (len(used) - 1))

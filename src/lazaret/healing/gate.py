@@ -15,6 +15,8 @@ from lazaret.healing.budget import Blocked, Spent, may_begin
 from lazaret.healing.context import HealingContext
 from lazaret.healing.remedy import Remedy
 from lazaret.healing.storms import weigh_storm
+from lazaret.incidents.model import IncidentType
+from lazaret.incidents.store import open_of
 from lazaret.kernel.clock import Clock
 from lazaret.servers import store as servers
 from lazaret.servers.access import PortState, RemoteAccess
@@ -33,6 +35,8 @@ class HeldBack:
 
     because: str
     until: datetime | None = None
+    for_a_person: bool = False
+    """Nothing that comes soon will change it: waiting would only keep a person from being told."""
 
 
 async def held_back(ctx: HealingContext, remedy: Remedy) -> HeldBack | None:
@@ -61,6 +65,9 @@ async def _forbidden(ctx: HealingContext, session: AsyncSession) -> HeldBack | N
         return HeldBack(f"on hold ({who})", until)
     if server.status == ServerStatus.MAINTENANCE:
         return HeldBack("the server is in maintenance")
+    blind = await open_of(session, None, IncidentType.OBSERVER_BLIND)
+    if blind is not None:
+        return HeldBack(f"the monitor cannot see (incident {blind.id}), so nothing that is seen is believed")
     window = await window_over(session, ctx.run.handle, at=now)
     if window is not None:
         return HeldBack(
@@ -70,7 +77,7 @@ async def _forbidden(ctx: HealingContext, session: AsyncSession) -> HeldBack | N
         listed = ctx.parts.provisioning.permissions.ids_of(server.provider)
         require_touchable(servers.target_of(server), managed_ids=listed)
     except TouchRefused as refused:
-        return HeldBack(refused.message)
+        return HeldBack(refused.message, for_a_person=True)
     return None
 
 
@@ -136,4 +143,4 @@ async def _over_budget(ctx: HealingContext, session: AsyncSession, remedy: Remed
     ]
     in_flight = await store.recoveries_in_flight(session, except_operation=ctx.run.operation_id)
     answer = may_begin(remedy, spent, in_flight, now, ctx.parts.limits)
-    return HeldBack(answer.because, answer.until) if isinstance(answer, Blocked) else None
+    return HeldBack(answer.because, answer.until, answer.exhausted) if isinstance(answer, Blocked) else None

@@ -42,10 +42,10 @@ class Node:
 
 
 NODES: tuple[Node, ...] = (
-    Node(diagnose, 120, ("choose", "restore")),
+    Node(diagnose, 120, ("choose", "restore", "hand_over")),
     Node(choose, 120, ("ask_approval", "act", "diagnose", "hand_over", "restore")),
-    Node(ask_approval, 60, ("act", "hand_over", "restore")),
-    Node(act, 900, ("prove", "choose")),
+    Node(ask_approval, 120, ("act", "diagnose", "hand_over", "restore")),
+    Node(act, 900, ("prove", "choose", "restore")),
     Node(prove, 900, ("restore", "choose", "diagnose")),
     Node(restore, 900, ("close", "act")),
     Node(close, 60, (END,)),
@@ -140,5 +140,6 @@ def _first_state(run: OperationRun, incident_id: int) -> RecoveryState:
         looked_at="",
         can_log_in=False,
         helped_by="",
+        because="",
         recovery_result={},
     )

@@ -3,19 +3,20 @@
 Fulfils the monitor's `VerdictListener`. It records; the worker acts.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from lazaret.alerting.model import Level
 from lazaret.alerting.outbox import notify_admins
+from lazaret.healing.blindness import begin_blindness, end_blindness
 from lazaret.healing.gate import window_over
-from lazaret.healing.incidents_of import WATCHED_TYPES, kind_of
+from lazaret.healing.incidents_of import LOST_TYPES, WATCHED_TYPES, kind_of
+from lazaret.healing.return_to_service import return_to_service
 from lazaret.healing.storms import weigh_storm
 from lazaret.healing.trigger import trigger_recovery, withdraw_recovery
-from lazaret.incidents.model import OPEN, Incident, IncidentStatus, IncidentType, TimelineKind
+from lazaret.incidents.model import OPEN, UNPROVED, Incident, IncidentStatus, IncidentType, TimelineKind
 from lazaret.incidents.store import change_incident, open_incident, open_of, tell
 from lazaret.kernel import audit
 from lazaret.kernel.clock import Clock
@@ -64,33 +65,24 @@ class Responder:
         async with self._db.transaction() as session:
             live = await live_operation(session, handle, for_update=True)
             server = await servers.get_server(session, handle, for_update=True)
-            present = _present(verdict)
+            present = present_in(verdict)
             if Condition.SERVICE_DOWN in present and await self._is_meant_to_be_down(session, watcher):
                 present.remove(Condition.SERVICE_DOWN)
             if verdict.phase is Phase.WELL:
-                await self._resolve(session, server, live, set(map(kind_type, present)), now)
+                await self._resolve(session, server, live, kept_open(verdict, present), now)
             if await self._stays_out(session, server, live, now):
                 return
             for condition in present:
-                await self._open(session, server, condition, verdict, services=services, now=now)
+                await self._open(session, server, condition, verdict, present=present, services=services, now=now)
 
     async def on_blind(self, because: str) -> None:
         """One incident of the fleet and one message, for as long as a monitor cannot see."""
         now = self._clock.now()
         async with self._db.transaction() as session:
             if because:
-                incident, is_new = await open_incident(
-                    session, None, IncidentType.OBSERVER_BLIND, audit.MONITOR, at=now, cause="blind"
-                )
-                if is_new:
-                    tell(session, incident, TimelineKind.OBSERVATION, because, at=now)
-                    text = mark("The monitor cannot see, so nothing is judged: {because}")
-                    notify_admins(session, text, Level.CRITICAL, at=now, incident_id=incident.id, because=because)
-                return
-            incident_or_none = await open_of(session, None, IncidentType.OBSERVER_BLIND)
-            if incident_or_none is not None:
-                await change_incident(session, incident_or_none.id, IncidentStatus.RESOLVED, audit.MONITOR, at=now)
-                notify_admins(session, "The monitor sees again.", at=now, incident_id=incident_or_none.id)
+                await begin_blindness(session, because, at=now)
+            else:
+                await end_blindness(session, at=now)
 
     async def _is_meant_to_be_down(self, session: AsyncSession, watcher: Watcher) -> bool:
         """Somebody stopped the service a moment ago, and the watcher still expects it to run."""
@@ -112,10 +104,15 @@ class Responder:
         condition: Condition,
         verdict: Verdict,
         *,
+        present: Collection[Condition],
         services: list[str],
         now: datetime,
     ) -> None:
         kind = kind_of(condition)
+        known = await open_of(session, server.handle, kind.incident_type)
+        if known is not None and known.cause in present:
+            return  # one incident per kind: it is about what it was opened for, as long as that lasts
+        was_left = known is not None and known.status == IncidentStatus.FAILED
         incident, is_new = await open_incident(
             session,
             server.handle,
@@ -127,6 +124,18 @@ class Responder:
             affected_services=services,
         )
         if not is_new:
+            if was_left and kind.incident_type not in LOST_TYPES:
+                text = mark("it is {condition} now: {because}")
+                tell(
+                    session,
+                    incident,
+                    TimelineKind.OBSERVATION,
+                    text,
+                    at=now,
+                    condition=condition,
+                    because=verdict.because,
+                )
+                await trigger_recovery(session, self._intents, incident, at=now)
             return
         tell(
             session,
@@ -190,6 +199,8 @@ class Responder:
             .with_for_update()
         )
         for incident in rows:
+            if incident.details.get(UNPROVED) and server.status == ServerStatus.ERROR:
+                continue  # until a set-up succeeds, which says so by the status
             if not await withdraw_recovery(session, live, incident, at=now):
                 continue
             tell(session, incident, TimelineKind.OBSERVATION, "it is over: seen by the monitor", at=now)
@@ -204,39 +215,24 @@ class Responder:
                 handle=server.handle,
                 cause=incident.cause,
             )
-        await session.flush()
-        await self._back_in_service(session, server, now)
-
-    async def _back_in_service(self, session: AsyncSession, server: Server, now: datetime) -> None:
-        """`error` ends when nothing that causes it is open any more."""
-        if server.status != ServerStatus.ERROR:
-            return
-        still = await session.scalars(
-            select(Incident.cause).where(
-                Incident.server_handle == server.handle, Incident.status.in_([status.value for status in OPEN])
-            )
-        )
-        causes = list(still)
-        if any(cause not in list(Condition) or kind_of(Condition(cause)).takes_out_of_service for cause in causes):
-            return
-        in_use = await self._has_services(session, server.handle)
-        servers.change_status(
+        await return_to_service(
             session,
             server,
-            StatusEvent.CAME_BACK_WITH_SERVICES if in_use else StatusEvent.CAME_BACK,
             Party.MONITOR,
-            actor=audit.MONITOR,
+            audit.MONITOR,
+            in_use=await self._has_services(session, server.handle),
             at=now,
             reason="seen well by the monitor",
         )
 
 
-def kind_type(condition: Condition) -> IncidentType:
-    """The type of incident that a condition is."""
-    return kind_of(condition).incident_type
+def kept_open(verdict: Verdict, present: Collection[Condition]) -> set[IncidentType]:
+    """The types that are not over. What comes and goes stays one incident until it was quiet for a while."""
+    types = {kind_of(condition).incident_type for condition in present}
+    return types | LOST_TYPES if verdict.flapping else types
 
 
-def _present(verdict: Verdict) -> list[Condition]:
+def present_in(verdict: Verdict) -> list[Condition]:
     """What is wrong: that nobody can log in hides all else, and Docker being down hides its containers."""
     if verdict.phase is Phase.LOST:
         return [verdict.condition] if verdict.condition is not None else []

@@ -26,4 +26,6 @@ class RecoveryState(TypedDict):
     can_log_in: bool
     """Whether that look could log in."""
     helped_by: str
+    because: str
+    """Why it is handed over to a person."""
     recovery_result: dict[str, object]

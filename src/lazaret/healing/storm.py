@@ -6,6 +6,8 @@ from typing import Any
 
 from lazaret.probing.rules import Rules
 
+MAY_GO = "A canary may go."
+
 
 @dataclass(frozen=True, slots=True)
 class StormState:
@@ -45,7 +47,12 @@ class StormState:
 
     def with_canary(self, handle: str) -> "StormState":
         """This server goes first."""
-        return replace(self, canary=handle, because=f"{self.because} {handle} goes first.")
+        return replace(self, canary=handle, because=self.because.replace(MAY_GO, f"{handle} goes first."))
+
+    def without_canary(self, at: datetime) -> "StormState":
+        """The canary's recovery ended and proved nothing: another may go after a quiet time."""
+        because = f"The recovery of the canary {self.canary} ended without proof: no remedy begins for now."
+        return replace(self, because=because, canary=None, canary_allowed=False, quiet_since=at)
 
     def after_canary(self, *, helped: bool, at: datetime) -> "StormState":
         """The canary's recovery ended."""
@@ -82,6 +89,8 @@ def _active(state: StormState, unwell: int, total: int, now: datetime, rules: Ru
     assert state.quiet_since is not None
     go_at = state.quiet_since + timedelta(seconds=rules.storm_quiet_s)
     allowed = now >= go_at
-    when = "A canary may go." if allowed else f"A canary may go at {go_at:%H:%M:%S} UTC if no more are lost."
+    when = MAY_GO if allowed else f"A canary may go at {go_at:%H:%M:%S} UTC if no more are lost."
+    if state.canary:
+        when = f"{state.canary} goes first."
     because = f"{unwell} of {total} servers are unwell at once; one cause is likely. {when}"
     return replace(state, active=True, canary_allowed=allowed, because=because)

@@ -4,7 +4,7 @@ The decision is `storm.judge_storm`; here it is fed and remembered.
 """
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -24,6 +24,8 @@ from lazaret.incidents.store import (
 )
 from lazaret.kernel import audit
 from lazaret.kernel.i18n import mark
+from lazaret.operations.model import OperationKind
+from lazaret.operations.store import live_operation
 from lazaret.probing.model import ServerHealth
 from lazaret.probing.rules import Rules
 from lazaret.probing.verdict import Phase
@@ -33,6 +35,9 @@ from lazaret.servers.store import get_server
 
 MOST_STORMS = 100
 """One per provider."""
+NOT_WELL = frozenset({Phase.UNJUDGED, Phase.SUSPECT, Phase.LOST, Phase.RETURNING})
+JUST_PROVED = timedelta(seconds=60)
+"""A server that no monitor has seen is unknown, but for the moment after it was proved from outside."""
 COUNTED = (ServerStatus.READY, ServerStatus.IN_USE, ServerStatus.ERROR, ServerStatus.PROVISIONING)
 
 
@@ -51,9 +56,9 @@ async def weigh_storm(
     """
     server = await get_server(session, handle)
     await lock_fleet(session)
-    unwell, total = await _count(session, server.provider, set(silent) | {handle})
+    unwell, total = await _count(session, server.provider, set(silent) | {handle}, at)
     fleet = await _storm_of(session, server.provider)
-    before = StormState.from_json(fleet.details["storm"]) if fleet is not None else None
+    before = await _state_of(session, fleet, handle, at) if fleet is not None else None
     after = judge_storm(len(unwell), total, before, at, rules)
     if after.released and fleet is not None:
         _remember(fleet, after)
@@ -99,8 +104,9 @@ async def end_storms_if_over(session: AsyncSession, rules: Rules, *, at: datetim
         session, statuses=sorted(OPEN), incident_type=IncidentType.MANY_SERVERS_LOST, limit=MOST_STORMS
     )
     for fleet in storms:
-        unwell, total = await _count(session, fleet.provider, set())
-        after = judge_storm(len(unwell), total, StormState.from_json(fleet.details["storm"]), at, rules)
+        unwell, total = await _count(session, fleet.provider, set(), at)
+        before = await _state_of(session, fleet, None, at)
+        after = judge_storm(len(unwell), total, before, at, rules)
         if after.active or after.released:
             _remember(fleet, after)
         else:
@@ -111,10 +117,23 @@ async def _storm_of(session: AsyncSession, provider: str) -> Incident | None:
     return await open_of(session, None, IncidentType.MANY_SERVERS_LOST, provider=provider)
 
 
-async def _count(session: AsyncSession, provider: str, known_unwell: set[str]) -> tuple[set[str], int]:
+async def _state_of(session: AsyncSession, fleet: Incident, handle: str | None, at: datetime) -> StormState:
+    """What is remembered of a storm. A canary that nobody is at work on any more holds the others back no longer."""
+    state = StormState.from_json(fleet.details["storm"])
+    if state.canary is None or state.canary == handle:
+        return state
+    live = await live_operation(session, state.canary)
+    if live is not None and live.kind == OperationKind.RECOVER:
+        return state
+    text = mark("the recovery of the canary {handle} ended without proof: another may go after a quiet time")
+    tell(session, fleet, TimelineKind.DECISION, text, at=at, handle=state.canary)
+    return state.without_canary(at)
+
+
+async def _count(session: AsyncSession, provider: str, known_unwell: set[str], at: datetime) -> tuple[set[str], int]:
     """Handles of the unwell among the servers of a provider that are set up, and the number of all."""
     rows = await session.execute(
-        select(Server.handle, Server.status, ServerHealth.phase)
+        select(Server.handle, Server.status, Server.provisioned_at, ServerHealth.phase)
         .outerjoin(ServerHealth, ServerHealth.server_handle == Server.handle)
         .where(
             Server.provider == provider,
@@ -124,9 +143,10 @@ async def _count(session: AsyncSession, provider: str, known_unwell: set[str]) -
         )
     )
     everybody, unwell = set(), set()
-    for handle, status, phase in rows:
+    for handle, status, proved_at, phase in rows:
         everybody.add(handle)
-        if status in {ServerStatus.ERROR, ServerStatus.PROVISIONING} or phase in {Phase.SUSPECT, Phase.LOST}:
+        is_unknown = phase is None and at - proved_at > JUST_PROVED
+        if status in {ServerStatus.ERROR, ServerStatus.PROVISIONING} or is_unknown or phase in NOT_WELL:
             unwell.add(handle)
     return unwell | (known_unwell & everybody), len(everybody)
 

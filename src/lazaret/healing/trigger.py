@@ -2,14 +2,15 @@
 
 from datetime import datetime
 
-from sqlalchemy import Select, exists, select
+from sqlalchemy import Select, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from lazaret.healing.blindness import end_blindness_of_the_dead
 from lazaret.healing.incidents_of import WATCHED_TYPES
 from lazaret.healing.store import remedies_for
 from lazaret.healing.storms import end_storms_if_over
-from lazaret.incidents.model import Incident, IncidentStatus, TimelineKind
-from lazaret.incidents.store import change_incident, get_incident, tell, timeline_of
+from lazaret.incidents.model import Incident, IncidentStatus, IncidentType, TimelineKind
+from lazaret.incidents.store import change_incident, get_incident, open_of, tell, timeline_of
 from lazaret.kernel import audit
 from lazaret.kernel.clock import Clock
 from lazaret.kernel.database import Database
@@ -22,6 +23,8 @@ from lazaret.probing.rules import Rules
 
 MOST_ATTEMPTS = 30
 """A recovery is bounded by its ladder and budgets; this only ends one that cannot get on at all."""
+MOST_PURSUED = 1000
+"""Incidents that one pass looks at."""
 HEALED = (IncidentStatus.DETECTED.value, IncidentStatus.RECOVERING.value)
 
 
@@ -35,6 +38,13 @@ async def trigger_recovery(
 ) -> Operation | None:
     """Record the recovery of an incident's server; None where something forbids it, with the reason in the timeline."""
     assert incident.server_handle is not None
+    stranger = await _security_incident(session, incident)
+    if stranger is not None:
+        text = mark(
+            "no recovery begins: incident {other_id} says that another machine may be answering. A person first."
+        )
+        await _say_once(session, incident, text, at=at, other_id=stranger)
+        return None
     intent = Intent(
         OperationKind.RECOVER,
         actor,
@@ -57,6 +67,13 @@ async def trigger_recovery(
         operation_id=operation.id,
     )
     return operation
+
+
+async def _security_incident(session: AsyncSession, incident: Incident) -> int | None:
+    """Another incident that left the same server to a person because its host key changed."""
+    found = await open_of(session, incident.server_handle, IncidentType.HOST_KEY_CHANGED)
+    is_another = found is not None and found.id != incident.id and found.status == IncidentStatus.FAILED
+    return found.id if found is not None and is_another else None
 
 
 async def withdraw_recovery(session: AsyncSession, live: Operation | None, incident: Incident, *, at: datetime) -> bool:
@@ -97,6 +114,7 @@ class Pursuit:
         """One pass; returns the number of recoveries that were begun."""
         async with self._db.transaction() as session:
             await end_storms_if_over(session, self._rules, at=self._clock.now())
+            await end_blindness_of_the_dead(session, at=self._clock.now())
             candidates = [incident_id for (incident_id,) in await session.execute(_unattended())]
         begun = 0
         for incident_id in candidates:
@@ -116,16 +134,21 @@ class Pursuit:
                 tell(session, incident, TimelineKind.DECISION, text, at=now)
                 await change_incident(session, incident_id, IncidentStatus.FAILED, audit.WORKER, at=now)
                 return False
-            if incident.status != IncidentStatus.DETECTED or await _was_recovered_before(session, incident_id):
+            if incident.status != IncidentStatus.DETECTED:
                 return False
             return await trigger_recovery(session, self._intents, incident, at=now, actor=audit.WORKER) is not None
 
 
 def _unattended() -> Select[int]:
-    """Open incidents of servers without a live operation, oldest first."""
+    """Open incidents of servers without a live operation, oldest first; one that somebody cancelled stays with them."""
     busy = exists().where(
         Operation.server_handle == Incident.server_handle,
         Operation.status.in_([status.value for status in LIVE]),
+    )
+    was_recovered = exists().where(
+        Operation.kind == OperationKind.RECOVER.value,
+        Operation.server_handle == Incident.server_handle,
+        Operation.params["incident_id"].as_integer() == Incident.id,
     )
     return (
         select(Incident.id)
@@ -134,21 +157,11 @@ def _unattended() -> Select[int]:
             Incident.status.in_(HEALED),
             Incident.incident_type.in_([known.value for known in WATCHED_TYPES]),
             ~busy,
+            or_(Incident.status == IncidentStatus.RECOVERING.value, ~was_recovered),
         )
         .order_by(Incident.id)
-        .limit(100)
+        .limit(MOST_PURSUED)
     )
-
-
-async def _was_recovered_before(session: AsyncSession, incident_id: int) -> bool:
-    found = await session.scalar(
-        select(Operation.id)
-        .where(
-            Operation.kind == OperationKind.RECOVER.value, Operation.params["incident_id"].as_integer() == incident_id
-        )
-        .limit(1)
-    )
-    return found is not None
 
 
 async def _say_once(session: AsyncSession, incident: Incident, message: str, *, at: datetime, **values: object) -> None:

@@ -57,6 +57,8 @@ def _known(server: Server, health: list[ServerHealth], incidents: list[Incident]
             f"seen from {row.vantage}: {row.phase}{condition} since {_ago(row.since, at)}: {row.because} "
             f"Last reading: {_ago(row.read_at, at)}."
         )
+    if any(row.is_flapping for row in health):
+        lines.append("it comes and goes: its incident stays open, and nothing is done, until it was quiet for a while")
     if not health and server.status in OPERATIONAL:
         lines.append("no monitor has judged it yet: is `lazaret up` or `lazaret monitor` running?")
     cannot = cannot_of(server.provider)

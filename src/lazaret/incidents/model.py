@@ -49,6 +49,9 @@ class IncidentStatus(StrEnum):
 OPEN = frozenset({IncidentStatus.DETECTED, IncidentStatus.RECOVERING, IncidentStatus.FAILED})
 """Not over: at most one per server and type."""
 
+UNPROVED = "unproved"
+"""The detail of an incident whose server began to be set up anew and was not proved: an answer alone ends it not."""
+
 _OPEN_SQL = "status <> 'resolved'"
 
 

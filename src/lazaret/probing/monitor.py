@@ -157,6 +157,10 @@ class Monitor:
         known = self.watchers[server.handle].server
         return (known.endpoint, known.host_keys) != (server.endpoint, server.host_keys)
 
+    def was_told(self, handle: str, verdict: Verdict) -> bool:
+        """Whether the listener has heard exactly this of the server, so that nothing of it is being judged now."""
+        return not self.blind and self._told.get(handle) == verdict.key
+
     async def _keep_watching(self, watcher: Watcher) -> None:
         await restarting("monitor.watch", watcher.run, self._clock)
 

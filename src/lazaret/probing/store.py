@@ -205,6 +205,16 @@ async def health_of(session: AsyncSession, handle: str) -> list[ServerHealth]:
     return list(rows)
 
 
+async def health_by_the_living(session: AsyncSession, handle: str, *, at: datetime) -> list[ServerHealth]:
+    """The verdicts of monitors that live: what a dead one said last is no sense that agrees."""
+    rows = await session.scalars(
+        select(ServerHealth)
+        .join(Monitor, Monitor.id == ServerHealth.monitor)
+        .where(ServerHealth.server_handle == handle, Monitor.seen_at > at - timedelta(seconds=ALIVE_S))
+    )
+    return list(rows)
+
+
 async def samples_of(session: AsyncSession, handle: str, *, since: datetime) -> list[ReadingSample]:
     """The recent series of a server, oldest first."""
     rows = await session.scalars(

@@ -4,24 +4,37 @@ from dataclasses import replace
 
 from lazaret.healing.acts import ACTS
 from lazaret.healing.context import HealingContext
+from lazaret.healing.gate import held_back
+from lazaret.healing.look import look
 from lazaret.healing.model import RemedyOutcome, RemedyRun
 from lazaret.healing.remedy import Remedy
 from lazaret.healing.state import RecoveryState
+from lazaret.healing.steps.choose import wait_for_room
 from lazaret.healing.steps.step import Next, StepResult
 from lazaret.healing.store import end_remedy, recoveries_in_flight, remedy_of
-from lazaret.incidents.model import IncidentStatus, TimelineKind
-from lazaret.incidents.store import change_incident, lock_fleet, tell
+from lazaret.incidents.model import UNPROVED, IncidentStatus, TimelineKind
+from lazaret.incidents.store import change_incident, get_incident, lock_fleet, tell
 from lazaret.kernel import audit
 from lazaret.kernel.errors import LazaretError
+from lazaret.kernel.i18n import mark
 from lazaret.operations.calls import was_made
 from lazaret.operations.outcome import Done, GiveUp, Retry, Wait
 from lazaret.operations.store import steps_of
+from lazaret.probing.symptoms import Condition
 from lazaret.provisioning.context import StepContext
 from lazaret.provisioning.passwords import forget_password
 from lazaret.servers import store as servers
 from lazaret.servers.provider import Capability
 from lazaret.servers.status import Party, ServerStatus, StatusEvent
 
+CALLS = {
+    Remedy.FLUSH_FIREWALL: Capability.FLUSH_FIREWALL,
+    Remedy.REBOOT: Capability.REBOOT,
+    Remedy.REINSTALL: Capability.REINSTALL,
+}
+"""The remedies that are a call to the provider, which nothing takes back."""
+CHANGING_STEPS = frozenset({"reinstall", "reset_password", "install_access_key", "converge"})
+"""The steps of provisioning from which on a server is not what it was."""
 TRIES = 3
 """Attempts of a workflow of provisioning within one rung."""
 
@@ -31,9 +44,12 @@ async def act(ctx: HealingContext, state: RecoveryState) -> StepResult:
     rung = state["rung"]
     step = state["ladder"][rung]
     remedy = Remedy(step["remedy"])
-    if not await _spend(ctx, rung, remedy, step["because"]):
-        return Next("choose", "another recovery took the last room")
     scoped = replace(ctx, run=replace(ctx.run, scope=f"rung{rung}"))
+    if await _has_begun(ctx, rung):
+        if (instead := await _still_needed(scoped, state, remedy)) is not None:
+            return instead
+    elif not await _spend(ctx, rung, remedy, step["because"]):
+        return Next("choose", "another recovery took the last room")
     try:
         if remedy in ACTS:
             detail = await ACTS[remedy](scoped)
@@ -47,6 +63,35 @@ async def act(ctx: HealingContext, state: RecoveryState) -> StepResult:
     return Next("prove", detail)
 
 
+async def _has_begun(ctx: HealingContext, rung: int) -> bool:
+    async with ctx.run.db.transaction() as session:
+        return await remedy_of(session, ctx.run.operation_id, rung) is not None
+
+
+async def _still_needed(ctx: HealingContext, state: RecoveryState, remedy: Remedy) -> StepResult | None:
+    """None: go on. A worker that died or was restarted may have begun this long ago: before a call that was not made
+    yet, the server and what may hold us back are looked at again.
+    """
+    action = CALLS.get(remedy)
+    if action is None or await was_made(ctx.run, action):
+        return None
+    seen = await look(ctx)
+    if seen.is_over(Condition(state["condition"])):
+        async with ctx.run.apply() as (session, operation):
+            now = ctx.run.clock.now()
+            await end_remedy(session, operation.id, state["rung"], RemedyOutcome.NOT_NEEDED, seen.detail, at=now)
+        await _mark_failed(ctx, "a reinstall was not needed any more")
+        text = mark("{remedy} was not needed any more: {detail}")
+        await ctx.tell(TimelineKind.OBSERVATION, text, remedy=remedy, detail=seen.detail)
+        return Next("restore", f"{remedy} was not needed any more", {"helped_by": "itself"})
+    reason = await held_back(ctx, remedy)
+    if reason is None:
+        return None
+    if reason.for_a_person:
+        return await _next_rung(ctx, state, reason.because)
+    return await wait_for_room(ctx, remedy, reason.because)
+
+
 async def _set_up(ctx: HealingContext, state: RecoveryState, remedy: Remedy) -> StepResult:
     """Hand over to the workflow of provisioning, which proves its own effect and redeploys the services."""
     if remedy is Remedy.REINSTALL and not await was_made(ctx.run, Capability.REINSTALL):
@@ -57,6 +102,7 @@ async def _set_up(ctx: HealingContext, state: RecoveryState, remedy: Remedy) -> 
     outcome = await ctx.provisioning.advance(ctx.run)
     match outcome:
         case Done():
+            await _note_unproved(ctx, unproved=False)
             await ctx.tell(TimelineKind.ATTEMPT, "{remedy}: set up and proved", remedy=remedy)
             return Next("prove", f"{remedy} is done", {"helped_by": remedy.value})
         case Wait():
@@ -65,8 +111,26 @@ async def _set_up(ctx: HealingContext, state: RecoveryState, remedy: Remedy) -> 
             return outcome
         case Retry(error=error) | GiveUp(error=error):
             await _mark_failed(ctx, error.message)
+            if await _has_changed_it(ctx, state["rung"]):
+                await _note_unproved(ctx, unproved=True)
             return await _next_rung(ctx, state, f"{error.message} {error.hint}".strip())
     raise AssertionError(f"a workflow returned {outcome!r}")
+
+
+async def _has_changed_it(ctx: HealingContext, rung: int) -> bool:
+    """Whether the set-up got so far: one that failed because nobody answered has changed nothing."""
+    async with ctx.run.db.transaction() as session:
+        begun = await remedy_of(session, ctx.run.operation_id, rung)
+        steps = await steps_of(session, ctx.run.operation_id)
+    return begun is not None and any(
+        step.name in CHANGING_STEPS and step.started_at >= begun.begun_at for step in steps
+    )
+
+
+async def _note_unproved(ctx: HealingContext, *, unproved: bool) -> None:
+    async with ctx.run.apply() as (session, _):
+        incident = await get_incident(session, ctx.incident_id, for_update=True)
+        incident.details = {**incident.details, UNPROVED: unproved}
 
 
 async def _mark_failed(ctx: HealingContext, why: str) -> None:

@@ -7,16 +7,21 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from lazaret.alerting.model import Level
 from lazaret.alerting.outbox import notify_admins
 from lazaret.healing.context import HealingContext
+from lazaret.healing.diagnosis import is_other_trouble
+from lazaret.healing.gate import held_back
 from lazaret.healing.look import look
 from lazaret.healing.model import Approval, Decision
 from lazaret.healing.remedy import REMEDIES, Remedy
 from lazaret.healing.state import RecoveryState
-from lazaret.healing.steps.step import Next, StepResult
+from lazaret.healing.steps.choose import came_back, wait_for_room
+from lazaret.healing.steps.step import Next, StepResult, to_a_person
 from lazaret.healing.store import approval_of, decide
+from lazaret.healing.storms import note_canary
 from lazaret.incidents.model import TimelineKind
 from lazaret.incidents.store import get_incident, tell
 from lazaret.kernel.i18n import mark
 from lazaret.operations.outcome import Wait
+from lazaret.probing.symptoms import Condition
 
 APPROVAL = "approval"
 """What an operation that asks a person waits for."""
@@ -27,40 +32,51 @@ LOOK_MEANWHILE_S = 30.0
 
 
 async def ask_approval(ctx: HealingContext, state: RecoveryState) -> StepResult:
-    """Asks once; every later run looks for the answer."""
+    """Asks once; every later run looks for the answer. A yes is for what was asked about: first it is looked again."""
+    approval = await _answered(ctx, state)
+    remedy = Remedy(approval.remedy)
+    if approval.decision not in (None, Decision.APPROVED):
+        return to_a_person(f"{remedy} was {approval.decision} by {approval.decided_by}.")
+    seen = await look(ctx)
+    condition = Condition(state["condition"])
+    if seen.is_over(condition):
+        return await came_back(ctx, state, seen)
+    if is_other_trouble(condition, seen.conditions):
+        await _withdraw(ctx, state, seen.detail)
+        return Next("diagnose", f"it is not what was asked about: {seen.detail}", {"rung": state["rung"] + 1})
+    if approval.decision is None:
+        until = min(approval.expires_at, ctx.run.clock.now() + timedelta(seconds=LOOK_MEANWHILE_S))
+        return Wait(approval.why, asks_for=APPROVAL, until=until)
+    reason = await held_back(ctx, remedy)
+    if reason is not None:
+        return to_a_person(reason.because) if reason.for_a_person else await wait_for_room(ctx, remedy, reason.because)
+    return Next("act", f"approved by {approval.decided_by}")
+
+
+async def _answered(ctx: HealingContext, state: RecoveryState) -> Approval:
+    """The question with its answer, if there is one; asked when it was not."""
     now = ctx.run.clock.now()
-    rung = state["rung"]
     async with ctx.run.apply() as (session, _):
-        approval = await approval_of(session, ctx.run.operation_id, rung)
+        approval = await approval_of(session, ctx.run.operation_id, state["rung"])
         if approval is None:
             approval = await _ask(ctx, session, state)
         elif approval.decision is None and approval.expires_at <= now:
             decide(approval, Decision.EXPIRED, "time", at=now)
             incident = await get_incident(session, ctx.incident_id)
-            tell(
-                session,
-                incident,
-                TimelineKind.DECISION,
-                "nobody approved {remedy} in time",
-                at=now,
-                remedy=approval.remedy,
-            )
-        decision, decided_by, expires_at, why = (
-            approval.decision,
-            approval.decided_by,
-            approval.expires_at,
-            approval.why,
-        )
-    if decision == Decision.APPROVED:
-        return Next("act", f"approved by {decided_by}")
-    if decision is not None:
-        return Next("hand_over", f"{decision} by {decided_by}")
-    seen = await look(ctx)
-    if seen.is_well:
-        await ctx.tell(TimelineKind.OBSERVATION, "it came back while it was asked about: {detail}", detail=seen.detail)
-        return Next("restore", "it came back", {"helped_by": "itself"})
-    until = min(expires_at, now + timedelta(seconds=LOOK_MEANWHILE_S))
-    return Wait(why, asks_for=APPROVAL, until=until)
+            text = mark("nobody approved {remedy} in time")
+            tell(session, incident, TimelineKind.DECISION, text, at=now, remedy=approval.remedy)
+        return approval
+
+
+async def _withdraw(ctx: HealingContext, state: RecoveryState, detail: str) -> None:
+    """The question, or the yes to it, is for a trouble that is no more."""
+    now = ctx.run.clock.now()
+    async with ctx.run.apply() as (session, _):
+        approval = await approval_of(session, ctx.run.operation_id, state["rung"])
+        if approval is not None and approval.decision is None:
+            decide(approval, Decision.EXPIRED, "the trouble, which changed", at=now)
+    text = mark("{remedy} is asked about no more, for the trouble changed: {detail}")
+    await ctx.tell(TimelineKind.DECISION, text, remedy=state["ladder"][state["rung"]]["remedy"], detail=detail)
 
 
 async def _ask(ctx: HealingContext, session: AsyncSession, state: RecoveryState) -> Approval:
@@ -99,4 +115,6 @@ async def _ask(ctx: HealingContext, session: AsyncSession, state: RecoveryState)
         approval_id=approval.id,
         **values,
     )
+    # A storm does not wait for people: another may go first meanwhile.
+    await note_canary(session, ctx.run.handle, helped=False, at=now)
     return approval

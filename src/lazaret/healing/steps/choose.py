@@ -7,12 +7,11 @@ from lazaret.healing.diagnosis import is_other_trouble
 from lazaret.healing.evidence import gather_evidence
 from lazaret.healing.gate import held_back
 from lazaret.healing.look import Look, look
-from lazaret.healing.model import RemedyOutcome
 from lazaret.healing.remedy import REMEDIES, Remedy
 from lazaret.healing.state import PlannedStep, RecoveryState
-from lazaret.healing.steps.step import Next, StepResult
-from lazaret.healing.store import remedies_for, remedy_of
-from lazaret.incidents.model import TimelineKind
+from lazaret.healing.steps.step import Next, StepResult, to_a_person
+from lazaret.healing.store import remedy_of
+from lazaret.incidents.model import UNPROVED, TimelineKind
 from lazaret.incidents.store import timeline_of
 from lazaret.operations.outcome import Wait
 from lazaret.probing.verdict import Condition
@@ -32,14 +31,14 @@ async def choose(ctx: HealingContext, state: RecoveryState) -> StepResult:
         seen = await look(ctx)
         can_log_in = seen.can_log_in
         if seen.is_over(Condition(state["condition"])):
-            return await _came_back(ctx, state, seen)
+            return await came_back(ctx, state, seen)
         if is_other_trouble(Condition(state["condition"]), seen.conditions):
             return Next("diagnose", f"it is not what it was: {seen.detail}")
     if rung >= len(state["ladder"]):
-        return Next("hand_over", "the ladder is at its end")
+        return to_a_person("The ladder is at its end.")
     step = state["ladder"][rung]
     if Remedy(step["remedy"]) is Remedy.HUMAN:
-        return Next("hand_over", step["because"])
+        return to_a_person(step["because"])
     return await _climb(ctx, step, can_log_in=can_log_in)
 
 
@@ -47,15 +46,16 @@ async def _climb(ctx: HealingContext, step: PlannedStep, *, can_log_in: bool) ->
     remedy = Remedy(step["remedy"])
     reason = await held_back(ctx, remedy)
     if reason is not None:
-        return await _wait(ctx, remedy, reason.because)
+        return to_a_person(reason.because) if reason.for_a_person else await wait_for_room(ctx, remedy, reason.because)
     if REMEDIES[remedy].needs_evidence and can_log_in:
         await ctx.tell(TimelineKind.ATTEMPT, await gather_evidence(ctx))
     return Next("ask_approval" if step["needs_approval"] else "act", f"{remedy}: {step['because']}")
 
 
-async def _came_back(ctx: HealingContext, state: RecoveryState, seen: Look) -> Next:
-    if await _setup_failed(ctx):
-        return Next("hand_over", "it answers, and what was set up anew could not be proved")
+async def came_back(ctx: HealingContext, state: RecoveryState, seen: Look) -> Next:
+    """Late recovery cancels what was not begun; what was begun on the server itself must be proved."""
+    if (await ctx.incident()).details.get(UNPROVED):
+        return to_a_person("It answers, and what was set up anew could not be proved.")
     await ctx.tell(TimelineKind.OBSERVATION, "it came back before anything more was done: {detail}", detail=seen.detail)
     return Next("restore", "it came back", {"helped_by": state["helped_by"] or "itself"})
 
@@ -67,22 +67,13 @@ def _is_fresh(ctx: HealingContext, looked_at: str) -> bool:
     return (ctx.run.clock.now() - datetime.fromisoformat(looked_at)).total_seconds() < FRESH_S
 
 
-async def _setup_failed(ctx: HealingContext) -> bool:
-    """Whether this recovery began to set the server up and could not prove it: then an answer alone proves nothing."""
-    async with ctx.run.db.transaction() as session:
-        runs = [run for run in await remedies_for(session, ctx.incident_id) if run.operation_id == ctx.run.operation_id]
-    set_up = {Remedy.PROVISION_AGAIN, Remedy.REINSTALL}
-    last = [run for run in runs if run.remedy in set_up][-1:]
-    return bool(last) and last[0].outcome == RemedyOutcome.FAILED
-
-
 async def _has_begun(ctx: HealingContext, rung: int) -> bool:
     async with ctx.run.db.transaction() as session:
         begun = await remedy_of(session, ctx.run.operation_id, rung)
         return begun is not None and begun.ended_at is None
 
 
-async def _wait(ctx: HealingContext, remedy: Remedy, because: str) -> Wait:
+async def wait_for_room(ctx: HealingContext, remedy: Remedy, because: str) -> Wait:
     """Held back: say so once in the timeline, and look again soon, for the reason may go or the server come back."""
     why = f"{remedy} is held back: {because}"
     async with ctx.run.db.transaction() as session:

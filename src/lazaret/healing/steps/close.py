@@ -1,21 +1,15 @@
 """Steps: the end of a recovery. Resolved by proof, or handed over to a person with all that is known."""
 
-from datetime import datetime
-
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from lazaret.alerting.model import Level
 from lazaret.alerting.outbox import notify_admins
 from lazaret.healing.context import HealingContext
 from lazaret.healing.evidence import gather_evidence
-from lazaret.healing.incidents_of import LOST_TYPES
-from lazaret.healing.remedy import Remedy
+from lazaret.healing.return_to_service import return_to_service
 from lazaret.healing.state import RecoveryState
 from lazaret.healing.steps.step import StepResult
 from lazaret.healing.store import remedies_for
 from lazaret.healing.storms import note_canary
-from lazaret.incidents.model import Incident, IncidentStatus, TimelineKind
+from lazaret.incidents.model import IncidentStatus, TimelineKind
 from lazaret.incidents.store import change_incident, get_incident, tell
 from lazaret.kernel import audit
 from lazaret.kernel.errors import LazaretError
@@ -26,7 +20,7 @@ from lazaret.probing.verdict import Condition
 from lazaret.provisioning.host_keys import NAME_THE_KEY
 from lazaret.servers import store as servers
 from lazaret.servers.provider import Capability
-from lazaret.servers.status import Party, ServerStatus, StatusEvent
+from lazaret.servers.status import Party
 
 
 class NeedsAPerson(LazaretError):
@@ -41,18 +35,6 @@ async def close(ctx: HealingContext, state: RecoveryState) -> StepResult:
     async with ctx.run.apply() as (session, operation):
         incident = await get_incident(session, ctx.incident_id, for_update=True)
         server = await servers.get_server(session, ctx.run.handle, for_update=True)
-        if server.status == ServerStatus.ERROR:
-            in_use = await ctx.parts.provisioning.redeployer.has_services(session, ctx.run.handle)
-            servers.change_status(
-                session,
-                server,
-                StatusEvent.CAME_BACK_WITH_SERVICES if in_use else StatusEvent.CAME_BACK,
-                Party.WORKER,
-                actor=audit.WORKER,
-                at=now,
-                reason=f"recovered by operation {operation.id}",
-                operation_id=operation.id,
-            )
         names = operation.result.get("services_redeployed") or []
         if incident.status != IncidentStatus.RESOLVED:
             took_s = (now - incident.detected_at).total_seconds()
@@ -82,6 +64,16 @@ async def close(ctx: HealingContext, state: RecoveryState) -> StepResult:
                 **values,
             )
             RECOVERY.observe(took_s)
+        await return_to_service(
+            session,
+            server,
+            Party.WORKER,
+            audit.WORKER,
+            in_use=await ctx.parts.provisioning.redeployer.has_services(session, ctx.run.handle),
+            at=now,
+            reason=f"recovered by operation {operation.id}",
+            operation_id=operation.id,
+        )
         result = {
             **operation.result,
             "status": server.status,
@@ -92,18 +84,18 @@ async def close(ctx: HealingContext, state: RecoveryState) -> StepResult:
 
 
 async def hand_over(ctx: HealingContext, state: RecoveryState) -> StepResult:
-    """One clear message: what was tried, what is known, what a person can do."""
+    """One clear message: what was tried, what is known, what a person can do.
+
+    The incident and what hangs on it follow when the operation ends, in one transaction: whoever sees the incident
+    handed over finds nothing at work any more.
+    """
     if state["can_log_in"]:
         await ctx.tell(TimelineKind.ATTEMPT, await gather_evidence(ctx))
-    now = ctx.run.clock.now()
-    async with ctx.run.apply() as (session, _):
+    async with ctx.run.db.transaction() as session:
         tried = [f"{row.remedy} ({row.outcome})" for row in await remedies_for(session, ctx.incident_id)]
-        await note_canary(session, ctx.run.handle, helped=False, at=now)
-        if not state["can_log_in"]:
-            await _hand_over_with(session, ctx, now)
     text = (
         f"{ctx.run.handle} is {state['condition']} and needs a person. Tried: {', '.join(tried) or 'nothing'}. "
-        f"{_reason(state)}"
+        f"{state.get('because', '')}"
     )
     return GiveUp(NeedsAPerson(text, hint=await _what_a_person_can_do(ctx, state)))
 
@@ -123,34 +115,3 @@ async def _what_a_person_can_do(ctx: HealingContext, state: RecoveryState) -> st
         f"{hint}Nobody but you can restart it or see its console: switch it on, mend its way in, or ask whoever rents "
         "it to you. It is watched on, and taken back when it answers."
     )
-
-
-async def _hand_over_with(session: AsyncSession, ctx: HealingContext, now: datetime) -> None:
-    """Other faces of the same loss go the same way: a question that was answered is not asked again for each."""
-    siblings = await session.scalars(
-        select(Incident.id).where(
-            Incident.server_handle == ctx.run.handle,
-            Incident.id != ctx.incident_id,
-            Incident.status == IncidentStatus.DETECTED.value,
-            Incident.incident_type.in_([kind.value for kind in LOST_TYPES]),
-        )
-    )
-    for incident_id in list(siblings):
-        sibling = await change_incident(session, incident_id, IncidentStatus.FAILED, audit.WORKER, at=now)
-        tell(
-            session,
-            sibling,
-            TimelineKind.DECISION,
-            "handed over with incident {incident_id}",
-            at=now,
-            incident_id=ctx.incident_id,
-        )
-
-
-def _reason(state: RecoveryState) -> str:
-    last = state["ladder"][min(state["rung"], len(state["ladder"]) - 1)] if state["ladder"] else None
-    if last is None:
-        return "There is no remedy for this."
-    if last["remedy"] == Remedy.HUMAN:
-        return last["because"]
-    return f"The next rung would be {last['remedy']}, which was not approved." if last["needs_approval"] else ""

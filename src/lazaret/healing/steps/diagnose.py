@@ -4,16 +4,18 @@ from sqlalchemy import select
 
 from lazaret.healing.context import HealingContext
 from lazaret.healing.diagnosis import Facts, Plan, plan_for
+from lazaret.healing.incidents_of import LOST_TYPES
 from lazaret.healing.look import Look, look
 from lazaret.healing.remedy import Remedy
 from lazaret.healing.state import PlannedStep, RecoveryState
-from lazaret.healing.steps.step import Next, StepResult, looked
-from lazaret.incidents.model import TimelineKind
+from lazaret.healing.steps.step import Next, StepResult, looked, to_a_person
+from lazaret.healing.store import remedies_for
+from lazaret.incidents.model import UNPROVED, TimelineKind
 from lazaret.kernel.errors import LazaretError
 from lazaret.operations.calls import CLOCK_SLACK
 from lazaret.operations.model import CallState, ProviderCall
-from lazaret.probing.store import health_of
-from lazaret.probing.verdict import Condition
+from lazaret.probing.store import health_by_the_living
+from lazaret.probing.verdict import Condition, Phase
 from lazaret.servers.model import RebuildPolicy
 from lazaret.servers.provider import Capability
 from lazaret.servers.store import get_server
@@ -23,11 +25,27 @@ async def diagnose(ctx: HealingContext, state: RecoveryState) -> StepResult:
     """The plan for what is seen now; what was seen when the incident was opened, or planned for, may have changed."""
     seen = await look(ctx)
     incident = await ctx.incident()
+    async with ctx.run.db.transaction() as session:
+        flapping = any(
+            row.is_flapping for row in await health_by_the_living(session, ctx.run.handle, at=ctx.run.clock.now())
+        )
+        begun = {
+            Remedy(r.remedy)
+            for r in await remedies_for(session, ctx.incident_id)
+            if r.operation_id == ctx.run.operation_id
+        }
+    if seen.is_well and flapping and incident.incident_type in LOST_TYPES:
+        return to_a_person("It answers now, and it comes and goes: nothing is done until it was quiet for a while.")
+    if seen.is_well and incident.details.get(UNPROVED):
+        return to_a_person(
+            "It answers, and what was set up anew could not be proved. "
+            f"Set it up again: lazaret provision {ctx.run.handle}"
+        )
     if seen.is_well:
         await ctx.tell(TimelineKind.OBSERVATION, "it came back by itself: {detail}", detail=seen.detail)
         return Next("restore", "it came back by itself", {"helped_by": "itself"})
     condition = _condition(seen, incident.cause)
-    facts = await _facts(ctx, condition, frozenset(Remedy(step["remedy"]) for step in state["ladder"][: state["rung"]]))
+    facts = await _facts(ctx, condition, frozenset(begun))
     plan = plan_for(condition, facts)
     done = state["ladder"][: state["rung"]]
     ahead = [PlannedStep(remedy=r.remedy.value, needs_approval=r.needs_approval, because=r.because) for r in plan.rungs]
@@ -80,7 +98,7 @@ async def _facts(ctx: HealingContext, condition: Condition, tried: frozenset[Rem
     async with ctx.run.db.transaction() as session:
         server = await get_server(session, ctx.run.handle)
         has_services = await ctx.parts.provisioning.redeployer.has_services(session, ctx.run.handle)
-        health = await health_of(session, ctx.run.handle)
+        health = await health_by_the_living(session, ctx.run.handle, at=ctx.run.clock.now())
         policy = RebuildPolicy(server.rebuild_policy)
     return Facts(
         capabilities=frozenset(snapshot.provider.capabilities),
@@ -92,7 +110,7 @@ async def _facts(ctx: HealingContext, condition: Condition, tried: frozenset[Rem
         provider_says_reinstalled_by_others=(
             condition is Condition.HOST_KEY_CHANGED and await _reinstalled_by_others(ctx)
         ),
-        senses_agree=sum(row.condition is not None for row in health) + 1,
+        senses_agree=sum(row.phase == Phase.LOST for row in health) + 1,
         flapping=any(row.is_flapping for row in health),
         tried=tried,
     )

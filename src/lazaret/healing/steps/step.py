@@ -17,6 +17,11 @@ class Next:
     update: dict[str, Any] = field(default_factory=dict)
 
 
+def to_a_person(because: str) -> Next:
+    """Nothing more is done by itself, for this reason."""
+    return Next("hand_over", because, {"because": because})
+
+
 def looked(ctx: HealingContext, seen: Look) -> dict[str, Any]:
     """What the state remembers of a look."""
     return {"looked_at": ctx.run.clock.now().isoformat(), "can_log_in": seen.can_log_in}
