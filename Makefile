@@ -92,6 +92,10 @@ bench-watch: setup ## what watching costs per server and reading, up to 10,000 s
 bench-detect: setup ## how soon a dead server is noticed, and whether a living one is ever called dead
 	@$(BIN)/python tests/bench/detect.py
 
+.PHONY: bench-recover
+bench-recover: setup ## how long each scenario on real hosts takes until the services answer again
+	@$(BIN)/python tests/bench/recover.py
+
 .PHONY: screenshots
 screenshots: setup ## every page of the dashboard in light, dark and on a phone, into docs/screenshots
 	@$(BIN)/python -m tests.screenshots

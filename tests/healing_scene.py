@@ -146,6 +146,10 @@ class Scene:
 
     async def worker_process(self) -> asyncio.subprocess.Process:
         """A worker of its own process, on this database; what can be killed."""
+        return await self.process("worker")
+
+    async def process(self, name: str) -> asyncio.subprocess.Process:
+        """A `worker` or `monitor` of its own process."""
         environment = {
             "PATH": os.environ["PATH"],
             **self.environment,
@@ -154,7 +158,7 @@ class Scene:
         }
         made = await asyncio.create_subprocess_exec(
             str(Path(sys.executable).with_name("lazaret")),
-            "worker",
+            name,
             env=environment,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,

@@ -1,7 +1,10 @@
 """What a test does with real hosts that are watched and healed: trouble them, wait, and hear their services."""
 
 import asyncio
+import json
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
@@ -154,7 +157,25 @@ async def healed(ward: Ward, handle: str, port: int, *, timeout_s: float = 90) -
     assert (await ward.scene.server(handle)).status == ServerStatus.IN_USE
     await ward.settle()
     incident = (await ward.scene.incidents(handle))[-1]
-    return await ward.remedies_for(incident.id)
+    done = await ward.remedies_for(incident.id)
+    note_times(incident, done)
+    return done
+
+
+def note_times(incident: Incident, done: list[str]) -> None:
+    """For `make bench-recover`: how long this scenario took, appended to the file that it names."""
+    path = os.environ.get("LAZARET_TEST_RECOVERY_TIMES")
+    if path is None or incident.resolved_at is None:
+        return
+    line = {
+        "scenario": os.environ.get("PYTEST_CURRENT_TEST", "").partition("::test_")[2].partition(" ")[0],
+        "cause": incident.cause,
+        "found_s": round((incident.detected_at - incident.began_at).total_seconds(), 1),
+        "recovered_s": round((incident.resolved_at - incident.detected_at).total_seconds(), 1),
+        "done": done,
+    }
+    with Path(path).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
 
 
 async def trouble(ward: Ward, handle: str, *, timeout_s: float = 60) -> Incident:

@@ -3,9 +3,12 @@
 import asyncio
 import os
 import signal
+from datetime import datetime
 
 import pytest
+from sqlalchemy import select
 
+from lazaret.probing.model import ServerHealth
 from lazaret.servers.status import ServerStatus
 from tests.database import kill_and_restart
 from tests.healing_scene import scene_of
@@ -49,6 +52,25 @@ async def test_postgresql_killed_in_the_middle_of_a_recovery_costs_only_time() -
         assert acts(scene, lost).count("flushfirewall") == 1
         assert [task.done() for task in scene.tasks.values()] == [False, False], "worker and monitor live on"
         await scene.until_watched()
+
+
+async def test_a_killed_monitors_share_is_taken_over_within_thirty_seconds() -> None:
+    async with scene_of(6) as scene:
+        await scene.end("monitor")
+        process = await scene.process("monitor")
+        before = scene.office.clock.now()
+
+        async def watched_since(moment: datetime) -> bool:
+            rows = await scene.rows(select(ServerHealth.updated_at))
+            return len(rows) == 6 and all(at > moment for at in rows)
+
+        await scene.until("the process watches all", lambda: watched_since(before))
+        scene.begin("monitor")
+        process.kill()
+        await process.wait()
+        await asyncio.sleep(1)  # what it had sent is written by now
+        killed_at = scene.office.clock.now()
+        await scene.until("somebody else watches all", lambda: watched_since(killed_at), timeout_s=29)
 
 
 async def test_a_dead_monitors_share_is_taken_over() -> None:

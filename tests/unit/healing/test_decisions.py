@@ -158,6 +158,25 @@ def test_in_a_storm_one_goes_alone_after_quiet_and_the_others_only_when_it_came_
                 last_bad = now
 
 
+@given(st.integers(2, 12), st.lists(st.tuples(st.integers(1, 12), st.floats(0, 200), st.booleans()), max_size=40))
+def test_no_storm_waits_for_a_canary_that_is_gone(total: int, history: list[tuple[int, float, bool]]) -> None:
+    """Every storm has an exit: whatever became of a canary, another may go after a quiet time."""
+    state: StormState | None = None
+    now, unwell = 0.0, 0
+    for count, pause, takes_the_canary in history:
+        now, unwell = now + pause, min(count, total)
+        state = judge_storm(unwell, total, state, at(now), RULES)
+        if takes_the_canary and state.active and state.canary_allowed and state.canary is None:
+            state = state.with_canary("vps-1")
+    if state is None or not state.active:
+        return
+    if state.canary is not None:
+        state = state.without_canary(at(now))
+        assert not judge_storm(unwell, total, state, at(now + 1), RULES).canary_allowed
+    later = judge_storm(unwell, total, state, at(now + RULES.storm_quiet_s), RULES)
+    assert not later.active or (later.canary_allowed and later.canary is None)
+
+
 @given(FACTS)
 def test_a_changed_host_key_is_never_answered_on_the_host(facts: Facts) -> None:
     remedies = {rung.remedy for rung in plan_for(Condition.HOST_KEY_CHANGED, facts).rungs}
@@ -231,6 +250,18 @@ def test_configuration_lowers_limits_and_never_raises_them(
         assert isinstance(generous, Blocked)
     if in_flight >= MOST_IN_FLIGHT:
         assert isinstance(generous, Blocked)
+
+
+@given(USES, st.sampled_from(list(MOST_PER_DAY)))
+def test_a_spent_day_is_told_to_a_person_and_a_rest_is_waited_for(spent: list[Spent], remedy: Remedy) -> None:
+    now = at(200_000)
+    answer = may_begin(remedy, spent, 0, now, Limits())
+    today = [one for one in spent if one.remedy is remedy and now - one.at < timedelta(hours=24)]
+    if isinstance(answer, Blocked):
+        assert answer.exhausted is (len(today) >= MOST_PER_DAY[remedy])
+        assert answer.exhausted or answer.until > now
+    else:
+        assert len(today) < MOST_PER_DAY[remedy]
 
 
 def test_the_same_remedy_rests_ever_longer() -> None:
