@@ -15,6 +15,7 @@ from lazaret.incidents.model import Incident
 from lazaret.kernel.audit import AuditEntry
 from lazaret.operations.model import Operation
 from lazaret.servers.model import Hold, MaintenanceWindow, Server
+from lazaret.servers.permissions import Permissions
 from lazaret.users.model import ApiToken, Role, User
 from tests.example_fleet import add_example_fleet
 from tests.integration.dashboard.conftest import Browser, client_of, sign_in
@@ -148,6 +149,25 @@ def _managed(office: Office) -> Server:
         created_at=now,
         updated_at=now,
     )
+
+
+async def test_a_host_from_a_file_offers_only_what_can_be_done(browsers: dict[Role, Browser], office: Office) -> None:
+    browser = browsers[Role.OPERATOR]
+    office.intents.permissions = Permissions({"static": lambda: {900001}})
+    host = _managed(office)
+    host.handle, host.provider = "host-900001", "static"
+    async with office.db.transaction() as session:
+        session.add(host)
+    page = (await browser.get("/servers/host-900001")).text
+    assert "static 900001" in page and "nothing: what must be done from outside is yours to do" in page
+    assert "cannot reinstall it" in page and "all data goes" not in page
+    assert "flush the firewall" in (await browser.get("/servers/vps-2002")).text
+    await browser.post("/servers/host-900001/rebuild", on="/servers/host-900001", typed="host-900001")
+    assert "has no such function" in (await browser.get("/servers/host-900001")).text
+    await browser.post("/servers/host-900001/rebuild-keeping", on="/servers/host-900001", typed="host-900001")
+    async with office.db.transaction() as session:
+        params = list(await session.scalars(select(Operation.params).where(Operation.server_handle == "host-900001")))
+    assert [one["reinstall"] for one in params] == [False]
 
 
 async def test_a_rebuild_needs_the_handle_typed(browsers: dict[Role, Browser], office: Office) -> None:

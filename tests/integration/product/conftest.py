@@ -89,7 +89,7 @@ async def start_up(shell: Shell, name: str = "up") -> Up:
             LAZARET, "up", env=shell.whole_environment, cwd=shell.directory, stdout=file, stderr=file
         )
     up = Up(process, log)
-    async with asyncio.timeout(30), httpx.AsyncClient(trust_env=False) as client:
+    async with asyncio.timeout(90), httpx.AsyncClient(trust_env=False) as client:
         while True:
             assert process.returncode is None, log.read_text()
             text = log.read_text()

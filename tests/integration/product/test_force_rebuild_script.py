@@ -55,6 +55,9 @@ async def test_script(shell: Shell, up: Up, lab: Lab) -> None:
 async def test_rebuild_by_command_line(shell: Shell, up: Up, lab: Lab) -> None:
     refused = await shell.run("rebuild", "vps-900002", "--confirm", "vps-900002")
     assert (refused.code, "not managed" in refused.err) == (1, True), refused
+    for typed in ([], ["--confirm", "vps-900002"]):
+        unsure = await shell.run("rebuild", "vps-900001", *typed)
+        assert (unsure.code, "needs the handle a second time" in unsure.err) == (2, True), unsure
     done = await shell.run("rebuild", "vps-900001", "--confirm", "vps-900001", "--follow")
     assert done.code == 0, done
     assert len(lab.journal.entries(kind="call", action="reinstall", outcome="accepted")) == 1
