@@ -235,6 +235,24 @@ async def outdated(session: AsyncSession, user_id: int) -> list[tuple[Delivery, 
     return [(delivery, number) for delivery, number in rows]
 
 
+async def open_questions(session: AsyncSession, user_id: int) -> list[tuple[Delivery, int]]:
+    """Notes that are not final and belong to no incident: their answer adds no line to any timeline."""
+    rows = await session.scalars(
+        select(Delivery)
+        .where(
+            Delivery.user_id == user_id,
+            Delivery.kind == DeliveryKind.NOTE.value,
+            Delivery.state == DeliveryState.SENT.value,
+            Delivery.closed_at.is_(None),
+            Delivery.message_id.is_not(None),
+            Delivery.incident_id.is_(None),
+        )
+        .order_by(Delivery.id)
+        .limit(50)
+    )
+    return [(row, row.seen_timeline_id) for row in rows]
+
+
 async def outdated_digests(session: AsyncSession, user_id: int) -> list[tuple[Delivery, int]]:
     """The same for digests: the newest line of anything that they tell."""
     member = Delivery.__table__.alias("member")

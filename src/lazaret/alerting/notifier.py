@@ -186,6 +186,10 @@ class Notifier:
                 for row, newest in found
                 if row.edited_at is None or row.edited_at <= now - EDIT_REST
             ]
+            for row, newest in await deliveries.open_questions(session, person.id):
+                message = await self.teller.message_of(session, row, person, at=now)
+                if message.shown != row.shown:
+                    work.append((row, newest, message))
         for row, newest, message in work:
             await self._edit(person, row, newest, message)
 

@@ -8,6 +8,7 @@ from lazaret.entrypoints.office import Office
 from lazaret.entrypoints.retention import clear_away
 from lazaret.entrypoints.workshop import Workshop, open_workshop
 from lazaret.healing.trigger import Pursuit
+from lazaret.healing.wishes import expire_wishes
 from lazaret.kernel.leadership import try_lead
 from lazaret.kernel.logging import get_logger
 from lazaret.kernel.loops import every, restarting
@@ -46,6 +47,8 @@ async def _pursue(workshop: Workshop) -> None:
     async with try_lead(office.conninfo, "pursuit") as leading:
         if leading:
             await Pursuit(office.db, office.clock, office.intents, rules_of(office.settings)).pursue()
+            async with office.db.transaction() as session:
+                await expire_wishes(session, at=office.clock.now())
 
 
 async def _clear_away(office: Office) -> None:

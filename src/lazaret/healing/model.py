@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from lazaret.kernel.database import Base
@@ -60,20 +60,39 @@ class Decision(StrEnum):
 
 
 class Approval(Base):
-    """One question to the operators: may this remedy be used on this server, for this incident? Answered once."""
+    """One question to the operators, answered once: may this be done to this server?
+
+    A recovery asks for one of its rungs, and waits. A program or an agent asks with a `wish`, which becomes an
+    operation when a person says yes, and nothing otherwise.
+    """
 
     __tablename__ = "approvals"
     __table_args__ = (
+        CheckConstraint(
+            "wish is not null or (operation_id is not null and incident_id is not null)", name="asks_for_something"
+        ),
+        Index(
+            "uq_approvals_wish",
+            "server_handle",
+            unique=True,
+            postgresql_where=text("decision is null and wish is not null"),
+        ),
         Index("uq_approvals_rung", "operation_id", "rung", unique=True),
         Index("ix_approvals_open", "expires_at", postgresql_where=text("decision is null")),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    operation_id: Mapped[int] = mapped_column(ForeignKey("operations.id"))
-    incident_id: Mapped[int] = mapped_column(ForeignKey("incidents.id"))
+    operation_id: Mapped[int | None] = mapped_column(ForeignKey("operations.id"))
+    """The recovery that asks; of a wish, what it became."""
+    incident_id: Mapped[int | None] = mapped_column(ForeignKey("incidents.id"))
     server_handle: Mapped[str] = mapped_column(ForeignKey("servers.handle"))
     rung: Mapped[int]
     remedy: Mapped[str]
+    """A remedy, or what a wish is for: `provision`, `recover`."""
+    wish: Mapped[dict[str, Any] | None]
+    """`reason` and `reference` (the asker's own mark) of what a program wants."""
+    asked_by: Mapped[str] = mapped_column(server_default="")
+    """Who wishes it; empty: a recovery."""
     why: Mapped[str]
     """What the person reads before they decide."""
     asked_at: Mapped[datetime]

@@ -3,6 +3,7 @@
 Records answers and intents; touches no machine.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,10 +14,11 @@ from lazaret.healing import store
 from lazaret.healing.model import Approval, Decision
 from lazaret.healing.steps.ask_approval import APPROVAL
 from lazaret.healing.trigger import MOST_ATTEMPTS
-from lazaret.incidents.model import IncidentStatus, TimelineKind
-from lazaret.incidents.store import acknowledge, get_incident, tell
+from lazaret.healing.wishes import REFERENCE, WishKind
+from lazaret.incidents.model import OPEN, IncidentStatus, TimelineKind
+from lazaret.incidents.store import acknowledge, get_incident, list_incidents, tell
 from lazaret.kernel import audit
-from lazaret.kernel.errors import Conflict, InvalidInput, NotFound
+from lazaret.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 from lazaret.kernel.i18n import mark
 from lazaret.operations.intents import PRIORITY_RECOVERY, Intent, Intents
 from lazaret.operations.model import Operation, OperationKind, OperationStatus
@@ -49,25 +51,23 @@ class Infirmary:
         note: str = "",
     ) -> Approval:
         """Answer a question. The first answer counts; the same one again changes nothing, another is refused."""
-        operation_id = (await store.get_approval(session, approval_id)).operation_id
-        operation = await get_operation(session, operation_id, for_update=True)
+        asked = await store.get_approval(session, approval_id)
+        if asked.wish is not None:
+            return await self._answer_wish(session, approval_id, decision, actor, at=at, note=note)
+        assert asked.operation_id is not None and asked.incident_id is not None
+        operation = await get_operation(session, asked.operation_id, for_update=True)
         approval = await store.get_approval(session, approval_id, for_update=True)
-        if approval.decision is not None:
-            if approval.decision == decision:
-                return approval
-            raise Conflict(
-                f"Approval {approval_id} is {approval.decision} already, by {approval.decided_by}.",
-                hint="The first answer counts.",
-            )
+        if _is_answered(approval, decision):
+            return approval
         if approval.expires_at <= at:
-            raise Conflict(f"Approval {approval_id} has expired.", hint=_again(approval.incident_id))
+            raise Conflict(f"Approval {approval_id} has expired.", hint=_again(asked.incident_id))
         if operation.status not in {OperationStatus.WAITING, OperationStatus.QUEUED, OperationStatus.RUNNING}:
             raise Conflict(
                 f"Approval {approval_id} belongs to operation {operation.id}, which is {operation.status}.",
-                hint=_again(approval.incident_id),
+                hint=_again(asked.incident_id),
             )
         store.decide(approval, decision, str(actor), at=at, note=note[:LONGEST_REASON])
-        incident = await get_incident(session, approval.incident_id)
+        incident = await get_incident(session, asked.incident_id)
         if incident.status != IncidentStatus.RESOLVED:
             await acknowledge(session, incident.id, actor, at=at)  # who answers has taken note
         tell(
@@ -94,8 +94,77 @@ class Infirmary:
             await self.intents.resume(session, operation, actor, at=at, note=f"{approval.remedy} {decision} by {actor}")
         return approval
 
+    async def _answer_wish(
+        self,
+        session: AsyncSession,
+        approval_id: int,
+        decision: Decision,
+        actor: audit.Actor,
+        *,
+        at: datetime,
+        note: str,
+    ) -> Approval:
+        """A yes becomes an operation in the same transaction; where that is refused, the question stays open."""
+        approval = await store.get_approval(session, approval_id, for_update=True)
+        if actor.channel is audit.Channel.API and approval.asked_by == str(
+            audit.Actor(actor.name, audit.Channel.AGENT)
+        ):
+            raise Forbidden("Who asks does not answer.", hint="Answer it on the dashboard, in Telegram or by lazaret.")
+        if _is_answered(approval, decision):
+            return approval
+        if approval.expires_at <= at:
+            raise Conflict(f"Approval {approval_id} has expired.", hint="Whoever wished it may ask again.")
+        store.decide(approval, decision, str(actor), at=at, note=note[:LONGEST_REASON])
+        if decision is Decision.APPROVED:
+            approval.operation_id = (await self._grant(session, approval, actor, at=at)).id
+        audit.record(
+            session,
+            actor,
+            f"approval.{decision}",
+            f"server:{approval.server_handle}",
+            at=at,
+            operation_id=approval.operation_id,
+            approval_id=approval.id,
+            wish=approval.remedy,
+        )
+        return approval
+
+    async def _grant(self, session: AsyncSession, approval: Approval, actor: audit.Actor, *, at: datetime) -> Operation:
+        wish = approval.wish or {}
+        reason = f"{approval.asked_by} asked: {wish.get('reason', '')}"
+        reference = {REFERENCE: wish[REFERENCE]} if wish.get(REFERENCE) else {}
+        if approval.remedy == WishKind.RECOVER:
+            return await self.recover_server(
+                session, approval.server_handle, actor, at=at, reason=reason, params=reference
+            )
+        intent = Intent(OperationKind.PROVISION, actor, reason, params=reference)
+        return await self.intents.provision(session, approval.server_handle, intent, at=at)
+
+    async def recover_server(
+        self,
+        session: AsyncSession,
+        handle: str,
+        actor: audit.Actor,
+        *,
+        at: datetime,
+        reason: str,
+        params: Mapping[str, str],
+    ) -> Operation:
+        """Try (again) to recover a server from its newest open incident."""
+        incidents, _ = await list_incidents(session, handle=handle, statuses=sorted(OPEN), limit=1)
+        if not incidents:
+            raise Conflict(f"{handle} has no open incident.", hint="Nothing is left to recover.")
+        return await self.recover(session, incidents[0].id, actor, at=at, reason=reason, params=params)
+
     async def recover(
-        self, session: AsyncSession, incident_id: int, actor: audit.Actor, *, at: datetime, reason: str = ""
+        self,
+        session: AsyncSession,
+        incident_id: int,
+        actor: audit.Actor,
+        *,
+        at: datetime,
+        reason: str = "",
+        params: Mapping[str, str] | None = None,
     ) -> Operation:
         """Try (again) to recover the server of an open incident, from the first rung on."""
         incident = await get_incident(session, incident_id, for_update=True)
@@ -108,7 +177,7 @@ class Infirmary:
             actor,
             reason or f"incident {incident.id}: {incident.cause or incident.incident_type}",
             priority=PRIORITY_RECOVERY,
-            params={"incident_id": incident.id, "is_incident_recovery": True},
+            params={**(params or {}), "incident_id": incident.id, "is_incident_recovery": True},
             max_attempts=MOST_ATTEMPTS,
         )
         operation = await self.intents.recover(session, incident.server_handle, intent, at=at)
@@ -122,6 +191,16 @@ class Infirmary:
             operation_id=operation.id,
         )
         return operation
+
+
+def _is_answered(approval: Approval, decision: Decision) -> bool:
+    """Whether this answer was given before. Raises `Conflict` when another was."""
+    if approval.decision is None or approval.decision == decision:
+        return approval.decision is not None
+    raise Conflict(
+        f"Approval {approval.id} is {approval.decision} already, by {approval.decided_by}.",
+        hint="The first answer counts.",
+    )
 
 
 def _again(incident_id: int) -> str:

@@ -23,6 +23,8 @@ class Channel(StrEnum):
     """The bot."""
     DASHBOARD = "dashboard"
     """The web pages."""
+    AGENT = "agent"
+    """A tool for agents: MCP or LangChain."""
     SYSTEM = "system"
     """Lazaret itself: a loop, a worker."""
 

@@ -74,12 +74,16 @@ class Intents:
 
     async def provision(self, session: AsyncSession, handle: str, intent: Intent, *, at: datetime) -> Operation:
         """Set the server up (again); data stays. Raises `TouchRefused`, `OperationInProgress` or `NotProvisionable`."""
+        return await self._begin(session, await self.check_provision(session, handle, at=at), intent, at=at)
+
+    async def check_provision(self, session: AsyncSession, handle: str, *, at: datetime) -> Server:
+        """The locked server, if it may be set up now. Raises as `provision` does."""
         server = await self._admit(session, handle, at=at)
         if server.status in {ServerStatus.MAINTENANCE, ServerStatus.DISCOVERED}:
             raise NotProvisionable(
                 f"{handle} is {server.status}.", hint="End its maintenance first, or wait until it was judged."
             )
-        return await self._begin(session, server, intent, at=at)
+        return server
 
     async def rebuild(self, session: AsyncSession, handle: str, intent: Intent, *, at: datetime) -> Operation:
         """Set the server up from the start; with `params["reinstall"]` on a fresh operating system: data goes.
@@ -103,12 +107,16 @@ class Intents:
 
     async def recover(self, session: AsyncSession, handle: str, intent: Intent, *, at: datetime) -> Operation:
         """Bring a lost server back, rung by rung. Raises as `provision` does."""
+        return await self._begin(session, await self.check_recover(session, handle, at=at), intent, at=at)
+
+    async def check_recover(self, session: AsyncSession, handle: str, *, at: datetime) -> Server:
+        """The locked server, if it may be recovered now. Raises as `provision` does."""
         server = await self._admit(session, handle, at=at)
         if server.status not in {ServerStatus.READY, ServerStatus.IN_USE, ServerStatus.ERROR}:
             raise NotProvisionable(
                 f"{handle} is {server.status}.", hint="Only a server that was in order is recovered."
             )
-        return await self._begin(session, server, intent, at=at)
+        return server
 
     async def deploy(self, session: AsyncSession, handle: str, intent: Intent, *, at: datetime) -> Operation:
         """Bring a service to or from a server that is set up. Raises as `provision` does."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -17,6 +18,7 @@ from lazaret.entrypoints.bot.commands import COMMANDS
 from lazaret.entrypoints.bot.process import run_bot
 from lazaret.entrypoints.office import Office
 from lazaret.healing.model import Approval, Decision
+from lazaret.healing.wishes import Wishes, WishKind
 from lazaret.incidents.model import Incident, IncidentType, TimelineKind
 from lazaret.incidents.store import open_incident, tell
 from lazaret.kernel import audit
@@ -218,6 +220,20 @@ async def test_a_question_is_answered_in_russian_and_twice_is_once(street: Stree
     closed = await street.ann.until(lambda one: "denied by telegram:борис" in one["text"] and not one["keyboard"])
     entries = await street.rows(select(AuditEntry).where(AuditEntry.action == "approval.denied"))
     assert len(entries) == 1
+
+
+async def test_what_an_agent_wishes_is_granted_with_a_thumb(street: Street) -> None:
+    office = street.office
+    async with office.db.transaction() as session:
+        robot = audit.Actor("robot", audit.Channel.AGENT)
+        wishes = Wishes(office.intents, timedelta(hours=1))
+        await wishes.ask(session, "vps-2", WishKind.PROVISION, robot, at=office.clock.now(), reason="it is *old*")
+    asked = await street.ann.until(lambda one: "agent:robot asks to set up vps-2" in one["text"])
+    assert "it is *old*" in asked["text"], "what an agent writes is shown as it is, and marks up nothing"
+    assert await street.ann.press("Approve", on=asked) == "Approved."
+    (operation,) = await street.rows(select(Operation))
+    assert (operation.kind, operation.server_handle, operation.requested_by) == ("provision", "vps-2", "telegram:ann")
+    await street.ann.until(lambda one: one["id"] == asked["id"] and "approved by telegram:ann" in one["text"])
 
 
 async def test_two_who_press_approve_and_deny_at_once(street: Street) -> None:

@@ -24,10 +24,12 @@ class ApprovalAnswer(Answer):
     """One question to the operators."""
 
     id: int
-    operation_id: int
-    incident_id: int
+    operation_id: int | None
+    incident_id: int | None
     server_handle: str
     remedy: str
+    asked_by: str
+    """Who wishes it; empty: a recovery."""
     why: str
     asked_at: datetime
     expires_at: datetime
