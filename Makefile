@@ -109,6 +109,8 @@ docs: setup ## regenerate what is generated
 	@$(BIN)/python -m lazaret.servers.states_doc > docs/states.md
 	@$(BIN)/python -m lazaret.provisioning.graph_doc > docs/provisioning_graph.md
 	@$(BIN)/python -m lazaret.healing.graph_doc > docs/recovery_graph.md
+	@$(BIN)/python -m lazaret.agents.graph_doc > docs/orchestrator_graph.md
+	@$(BIN)/python -m lazaret.agents.tools_doc > docs/agent_tools.md
 	@$(BIN)/python -m lazaret.entrypoints.env_example > .env.example
 	@$(BIN)/python -m lazaret.entrypoints.metrics_doc > docs/metrics.md
 	@$(BIN)/python scripts/dashboards

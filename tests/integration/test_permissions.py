@@ -1,4 +1,4 @@
-"""Who may do what: one matrix over every route, page, form, command and button. What is in no row does not pass."""
+"""Who may do what: one matrix over every route, page, command, button and tool. What is in no row does not pass."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -7,6 +7,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from lazaret.agents.caller import AgentCaller
+from lazaret.agents.toolbox import BY_NAME, call_tool, tools_for
+from lazaret.entrypoints.agency import open_agency
 from lazaret.entrypoints.api import (
     audit,
     deployments,
@@ -45,6 +48,7 @@ class Row:
     pages: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     buttons: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
 
 
 MATRIX = {
@@ -67,8 +71,9 @@ MATRIX = {
         pages=("GET /", "GET /servers/{handle}", "GET /live"),
         commands=("status", "servers", "server"),
         buttons=("PAGE",),
+        tools=("list_servers", "get_server", "get_services_on_server"),
     ),
-    "ask why": Row(V, api=("GET /api/servers/{handle}/why",), commands=("why",), buttons=("WHY",)),
+    "ask why": Row(V, api=("GET /api/servers/{handle}/why",), commands=("why",), buttons=("WHY",), tools=("why",)),
     "see incidents": Row(
         V,
         api=(
@@ -81,6 +86,7 @@ MATRIX = {
         pages=("GET /incidents", "GET /incidents/{incident_id}"),
         commands=("incidents",),
         buttons=("SNOOZE_1H", "SNOOZE_4H"),
+        tools=("list_incidents", "get_incident"),
     ),
     "see evidence": Row(O, api=("GET /api/incidents/{incident_id}/evidence",)),
     "open and change incidents": Row(O, api=("POST /api/incidents/", "PATCH /api/incidents/{incident_id}")),
@@ -93,7 +99,7 @@ MATRIX = {
     "recover": Row(
         O, api=("POST /api/incidents/{incident_id}/recover",), pages=("POST /incidents/{incident_id}/recover",)
     ),
-    "see approvals": Row(V, api=("GET /api/approvals/",), pages=("GET /approvals",)),
+    "see approvals": Row(V, api=("GET /api/approvals/",), pages=("GET /approvals",), tools=("get_approval",)),
     "approve and deny": Row(
         O,
         api=("POST /api/approvals/{approval_id}/approve", "POST /api/approvals/{approval_id}/deny"),
@@ -109,6 +115,7 @@ MATRIX = {
         ),
         pages=("POST /servers/{handle}/{action}",),
         commands=("provision", "rebuild"),
+        tools=("provision",),
     ),
     "see holds and windows": Row(V, api=("GET /api/holds/", "GET /api/maintenance-windows/"), pages=("GET /settings",)),
     "freeze and lift": Row(
@@ -134,6 +141,7 @@ MATRIX = {
         ),
         pages=("GET /operations", "GET /operations/{operation_id}"),
         commands=("operations",),
+        tools=("list_operations", "get_operation"),
     ),
     "cancel operations": Row(
         O, api=("POST /api/operations/{operation_id}/cancel",), pages=("POST /operations/{operation_id}/cancel",)
@@ -153,6 +161,7 @@ MATRIX = {
             "DELETE /api/deployments/{deployment_id}",
         ),
         pages=("GET /deployments/new", "POST /deployments/new", "POST /deployments/{deployment_id}/{action}"),
+        tools=("deploy", "follow_errand"),
     ),
     "see who did what": Row(V, api=("GET /api/audit/",), pages=("GET /audit", "GET /audit.jsonl", "GET /audit.csv")),
     "see people": Row(V, api=("GET /users/", "GET /users/{telegram_id}")),
@@ -196,6 +205,7 @@ def test_everything_that_can_be_done_stands_in_one_row() -> None:
         ("pages", surfaces(*PAGES)),
         ("commands", set(COMMANDS)),
         ("buttons", {act.name for act in PRESSES}),
+        ("tools", set(BY_NAME)),
     ):
         listed = [one for row in MATRIX.values() for one in getattr(row, name)]
         assert len(listed) == len(set(listed)), name
@@ -258,3 +268,18 @@ async def test_the_dashboard_keeps_to_the_matrix(doors: Doors) -> None:
                 answer = await (browser.get(path) if method == "GET" else browser.post(path))
                 may = role.includes(row.role)
                 assert (answer.status_code != 403) is may, (action, surface, role, answer.status_code)
+
+
+async def test_the_tools_keep_to_the_matrix(office: Office) -> None:
+    """Those that act are offered to nobody where they are off, whatever the role."""
+    async with open_agency(office) as agency:
+        for row in MATRIX.values():
+            for tool in row.tools:
+                for role in Role:
+                    for may_act in (True, False):
+                        caller = AgentCaller("robot", role, may_act=may_act)
+                        may = role.includes(row.role or V) and (may_act or not BY_NAME[tool].acts)
+                        answer = await call_tool(agency, caller, tool, {"nonsense": True})
+                        code = "invalid_input" if may else Forbidden.code
+                        assert answer["error"]["code"] == code, (tool, role, may_act)
+                        assert (BY_NAME[tool] in tools_for(caller)) is may

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from lazaret.agents.graph_doc import graph_page as orchestrator_page
+from lazaret.agents.tools_doc import tools_page
 from lazaret.entrypoints.env_example import env_example
 from lazaret.entrypoints.metrics_doc import metrics_page
 from lazaret.healing.graph_doc import graph_page as recovery_page
@@ -21,6 +23,8 @@ ROOT = Path(__file__).parents[2]
         ("docs/states.md", states_page),
         ("docs/provisioning_graph.md", graph_page),
         ("docs/recovery_graph.md", recovery_page),
+        ("docs/orchestrator_graph.md", orchestrator_page),
+        ("docs/agent_tools.md", tools_page),
         (".env.example", env_example),
         ("docs/metrics.md", metrics_page),
     ],

@@ -104,6 +104,15 @@ def best(candidates: Collection[Candidate], wanted: Wanted, *, at: datetime) -> 
     )
 
 
+def why_not(candidates: Sequence[Candidate], wanted: Wanted, *, at: datetime) -> str:
+    """What speaks against each of the first ten."""
+    if not candidates:
+        return "There is no managed server."
+    told = [f"{one.handle}: {', '.join(refusals(one, wanted, at=at))}" for one in candidates[:10]]
+    more = f" (and {len(candidates) - 10} more)" if len(candidates) > 10 else ""
+    return f"No server may take {wanted.service_name} now. {'; '.join(told)}{more}."
+
+
 def free_port(taken: Collection[int], allowed: range) -> int | None:
     """The lowest port of the range that nobody has."""
     return next((port for port in allowed if port not in taken), None)

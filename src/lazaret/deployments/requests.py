@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.deployments import store
-from lazaret.deployments.admission import Candidate, Capacity, Wanted, best, free_port, refusals
+from lazaret.deployments.admission import Candidate, Capacity, Wanted, best, free_port, why_not
 from lazaret.deployments.model import DeploymentStatus, ServiceDeployment
 from lazaret.deployments.order import start_order
 from lazaret.deployments.spec import ServiceSpec
@@ -44,6 +44,8 @@ class Order:
     spec: ServiceSpec
     server_handle: str | None = None
     port: int | None = None
+    reference: str = ""
+    """The asker's own mark, kept with the operation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class Harbour:
         await self._check_dependencies(session, deployment, order.spec)
         release = await store.add_release(session, self.secrets, deployment, order.spec, by=str(actor), at=at)
         params = {"action": "deploy", "deployment_id": deployment.id, "version": release.version}
+        if order.reference:
+            params["reference"] = order.reference
         return deployment, await self._ask(session, deployment, actor, params, at=at)
 
     async def act(
@@ -104,19 +108,11 @@ class Harbour:
 
     async def _known(self, session: AsyncSession, order: Order) -> ServiceDeployment | None:
         """The same service of the same project, where it is already."""
-        statement = (
-            select(ServiceDeployment)
-            .where(
-                ServiceDeployment.project_id == order.project_id,
-                ServiceDeployment.service_name == order.service_name,
-                ServiceDeployment.status.in_(store.PRESENT),
-            )
-            .with_for_update()
-        )
         if order.server_handle is not None:
             await get_server(session, order.server_handle)
-            statement = statement.where(ServiceDeployment.server_handle == order.server_handle)
-        found: ServiceDeployment | None = await session.scalar(statement.limit(1))
+        found = await store.present_service(
+            session, order.project_id, order.service_name, handle=order.server_handle, for_update=True
+        )
         if found is not None and order.port not in (None, found.port):
             raise Conflict(
                 f"{order.service_name} is on port {found.port} already.", hint="Remove it first, or leave the port out."
@@ -130,7 +126,7 @@ class Harbour:
         candidates = await self.candidates(session, order.server_handle, at=at)
         chosen = best(candidates, wanted, at=at)
         if chosen is None:
-            raise NotAdmitted(_why_not(candidates, wanted, at=at), hint="`lazaret servers` shows what there is.")
+            raise NotAdmitted(why_not(candidates, wanted, at=at), hint="`lazaret servers` shows what there is.")
         port = order.port or free_port(chosen.ports_taken, self.ports)
         if port is None:
             raise NotAdmitted(f"No port is free on {chosen.handle}.", hint="Widen LAZARET_DEPLOY_PORTS.")
@@ -207,11 +203,3 @@ class Harbour:
                 hint="Deploy that first.",
             )
         start_order({**graph, deployment.service_name: spec.depends_on})
-
-
-def _why_not(candidates: Sequence[Candidate], wanted: Wanted, *, at: datetime) -> str:
-    if not candidates:
-        return "There is no managed server."
-    told = [f"{one.handle}: {', '.join(refusals(one, wanted, at=at))}" for one in candidates[:10]]
-    more = f" (and {len(candidates) - 10} more)" if len(candidates) > 10 else ""
-    return f"No server may take {wanted.service_name} now. {'; '.join(told)}{more}."

@@ -52,6 +52,23 @@ async def list_deployments(
     return list(rows), total or 0
 
 
+async def present_service(
+    session: AsyncSession, project: str, name: str, *, handle: str | None = None, for_update: bool = False
+) -> ServiceDeployment | None:
+    """The service of a project where it is, or is about to be; on this server, where one is named."""
+    statement = select(ServiceDeployment).where(
+        ServiceDeployment.project_id == project,
+        ServiceDeployment.service_name == name,
+        ServiceDeployment.status.in_(PRESENT),
+    )
+    if handle is not None:
+        statement = statement.where(ServiceDeployment.server_handle == handle)
+    if for_update:
+        statement = statement.with_for_update()
+    found: ServiceDeployment | None = await session.scalar(statement.limit(1))
+    return found
+
+
 async def running_on(session: AsyncSession, handle: str) -> list[ServiceDeployment]:
     """What should run on a server."""
     rows = await session.scalars(

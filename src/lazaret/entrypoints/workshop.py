@@ -5,9 +5,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
-from psycopg.rows import dict_row
-from psycopg_pool import AsyncConnectionPool
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.adapters.ansible import baseline_version, load_variables
@@ -18,6 +15,7 @@ from lazaret.alerting.failure import tell_failure
 from lazaret.deployments.playing import DeployParts
 from lazaret.deployments.redeploy import Redeployer
 from lazaret.deployments.workflow import DeployWorkflow
+from lazaret.entrypoints.checkpoints import open_checkpoints
 from lazaret.entrypoints.configuration import configuration_of
 from lazaret.entrypoints.harbour import expectations_on
 from lazaret.entrypoints.monitor import rules_of
@@ -66,7 +64,7 @@ async def open_workshop(office: Office) -> AsyncIterator[Workshop]:
                 DeployParts(parts.configuration, parts.access, office.secrets, parts.key.private_key, office.redactor)
             )
             parts = replace(parts, redeployer=Redeployer(deploying))
-            checkpointer = await _checkpointer(office, stack)
+            checkpointer = await open_checkpoints(office.conninfo, stack, most=settings.lazaret_worker_concurrency + 1)
             workflow = ProvisioningWorkflow(parts, checkpointer)
             workflows = {
                 OperationKind.PROVISION: workflow,
@@ -128,20 +126,6 @@ def _parts(office: Office, providers: Mapping[str, Provider]) -> Parts:
         variables=variables,
         baseline_version=version,
     )
-
-
-async def _checkpointer(office: Office, stack: AsyncExitStack) -> AsyncPostgresSaver:
-    """Checkpoints over a pool of our own that checks each connection, so that a restarted database is survived."""
-    pool = AsyncConnectionPool(
-        office.conninfo,
-        min_size=1,
-        max_size=office.settings.lazaret_worker_concurrency + 1,
-        open=False,
-        check=AsyncConnectionPool.check_connection,
-        kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row},
-    )
-    await stack.enter_async_context(pool)
-    return AsyncPostgresSaver(pool)  # type: ignore[arg-type] # the pool yields dict rows by its row_factory
 
 
 def _inventory(office: Office, provider: Provider) -> Inventory:

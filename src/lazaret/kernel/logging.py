@@ -10,7 +10,17 @@ import structlog
 from lazaret.kernel.database import is_away
 from lazaret.kernel.secrets import Redactor
 
-_NOISY = ("httpx", "httpcore", "asyncssh", "procrastinate", "langgraph", "uvicorn.access", "uvicorn.error", "alembic")
+_NOISY = (
+    "httpx",
+    "httpcore",
+    "asyncssh",
+    "procrastinate",
+    "langgraph",
+    "uvicorn.access",
+    "uvicorn.error",
+    "alembic",
+    "mcp",
+)
 
 
 def configure_logging(*, level: str, log_format: str, redactor: Redactor) -> None:

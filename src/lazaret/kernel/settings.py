@@ -137,6 +137,15 @@ class Settings(BaseModel):
         1, gt=0, le=10, description="Factor on how long remedies may take to show an effect; below 1 for rehearsals."
     )
 
+    # Agents
+    lazaret_mcp_write: bool = Field(
+        False, description="Whether tools that act are offered at /mcp, to tokens with the role operator or admin."
+    )
+    lazaret_token: SecretStr | None = Field(
+        None,
+        description="API token as whom `lazaret mcp` and the LangChain tools act. Empty: the user of this machine.",
+    )
+
     # Telegram
     telegram_bot_token: SecretStr | None = Field(None, description="Token of the bot. Empty: no bot.")
     telegram_api_base_url: str = Field("https://api.telegram.org", description="Base address of the Bot API.")
@@ -230,7 +239,7 @@ class Settings(BaseModel):
 ALIASES = {"TIME4VPS_USERNAME": "TIME4VPS_LOGIN"}
 """Other names under which a variable is accepted."""
 
-SECRETS = {"DATABASE_URL", "LAZARET_SECRET_KEY", "TIME4VPS_PASSWORD", "TELEGRAM_BOT_TOKEN"}
+SECRETS = {"DATABASE_URL", "LAZARET_SECRET_KEY", "LAZARET_TOKEN", "TIME4VPS_PASSWORD", "TELEGRAM_BOT_TOKEN"}
 """Variables that may come from a file."""
 
 _OWN_PREFIX = "LAZARET_"

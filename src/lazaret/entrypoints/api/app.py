@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
+from starlette.routing import Route
 
 from lazaret import __version__
 from lazaret.entrypoints.api import (
@@ -23,6 +24,7 @@ from lazaret.entrypoints.api import (
 from lazaret.entrypoints.api.problems import add_problem_handlers, problem
 from lazaret.entrypoints.dashboard.app import add_dashboard
 from lazaret.entrypoints.fleet_facts import FleetFacts
+from lazaret.entrypoints.mcp.door import PATH, McpDoor
 from lazaret.entrypoints.office import Office
 from lazaret.kernel.loops import end_tasks
 
@@ -41,6 +43,7 @@ def create_app(office: Office) -> FastAPI:
             yield
         finally:
             bell.close()
+            await door.close()
             await end_tasks(listener)
 
     app = FastAPI(
@@ -49,6 +52,8 @@ def create_app(office: Office) -> FastAPI:
         summary="Keeps a fleet of rented VPS set up, watched and healed.",
         lifespan=lifespan,
     )
+    door = McpDoor(office)
+    app.router.routes.append(Route(PATH, endpoint=door))
     app.state.office = office
     app.state.bell = events.Bell()
     app.state.facts = FleetFacts(office)

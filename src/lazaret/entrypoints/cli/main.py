@@ -26,6 +26,11 @@ COMMANDS = (
     Lazy("bot", f"{_HERE}.processes:bot", "Run the Telegram bot alone: it answers people and sends what is owed."),
     Lazy("demo", f"{_HERE}.processes:demo", "Show new servers on their way to `ready`, in a cloud on this machine."),
     Lazy(
+        "mcp",
+        f"{_HERE}.processes:mcp",
+        "Tools for agents by MCP over standard input and output, for a client that starts this. They only look.",
+    ),
+    Lazy(
         "doctor",
         f"{_HERE}.processes:doctor",
         "Check the installation; each finding with its cure. Exit code 1 when something is broken.",

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from lazaret.entrypoints.cli.reading import AsJson
-from lazaret.entrypoints.cli.session import command, prepare
+from lazaret.entrypoints.cli.session import command, office, prepare
 
 
 @command
@@ -48,6 +48,22 @@ async def bot() -> None:
     from lazaret.entrypoints.up import run_up  # noqa: PLC0415
 
     await run_up(*prepare(), parts=frozenset({"bot"}))
+
+
+@command
+async def mcp(
+    write: Annotated[
+        bool, typer.Option("--write", help="Offer the tools that act as well, not only those that look.")
+    ] = False,
+) -> None:
+    """Tools for agents by MCP over standard input and output, for a client that starts this. They only look.
+
+    Over HTTP the same tools are at /mcp of the API.
+    """
+    from lazaret.entrypoints.mcp.stdio import run_stdio  # noqa: PLC0415
+
+    async with office() as here:
+        await run_stdio(here, may_act=write)
 
 
 @command

@@ -18,4 +18,4 @@ def add_dashboard(app: FastAPI) -> None:
 
 def is_page(path: str) -> bool:
     """Whether people, and not programs, ask for this."""
-    return not path.startswith(("/api/", "/users/", "/openapi.json", "/metrics", "/healthz", "/readyz"))
+    return not path.startswith(("/api/", "/mcp", "/users/", "/openapi.json", "/metrics", "/healthz", "/readyz"))
