@@ -15,6 +15,15 @@ from lazaret.probing.model import Monitor, ReadingSample, ServerHealth
 from lazaret.servers.model import Hold, Server, SyncState
 from lazaret.users.model import User
 
+EVENTS = (
+    "attempt 1 of 3",
+    "our key works",
+    "no answer on SSH yet (host_silent)",
+    "SSH answers",
+    "services brought back: wiki",
+)
+"""Lines of a log as operations write them."""
+RISK = "ALL DATA on the server and its backups at the provider go."
 STATES = ("ready", "in_use", "in_use", "ready", "error", "provisioning", "in_use", "maintenance", "reserved", "ready")
 
 
@@ -66,7 +75,9 @@ def _server(number: int, at: datetime, hostile: str) -> Server:
         is_managed=state != "reserved",
         status=state,
         status_since=at - timedelta(minutes=7 * number),
-        status_reason=f"silent: no answer{hostile}" if state == "error" else "",
+        status_reason=f"silent: Fresh looks failed in a row: 3 x login silent, 2 x tcp silent.{hostile}"
+        if state == "error"
+        else "",
         os_template="debian-13-x86_64",
         capacity_cpu=2,
         capacity_ram_mb=4096,
@@ -82,7 +93,11 @@ def _server(number: int, at: datetime, hostile: str) -> Server:
 
 def _health(number: int, at: datetime, hostile: str) -> ServerHealth:
     lost = STATES[(number - 1) % len(STATES)] == "error"
-    because = "3 logins and 2 knocks in a row failed." if lost else "It answers, and its readings are in order."
+    because = (
+        "Fresh looks failed in a row: 3 x login silent, 2 x tcp silent."
+        if lost
+        else "It answers, and its readings are in order."
+    )
     return ServerHealth(
         server_handle=f"vps-{2000 + number}",
         vantage="main",
@@ -121,7 +136,9 @@ async def _services(session: AsyncSession, at: datetime, hostile: str) -> None:
             deployed_at=at - timedelta(days=3),
             status="failed" if name == "wiki" else "running",
             version=2,
-            error=f"Its health check did not pass.{hostile}" if name == "wiki" else "",
+            error=f"Version 3 of wiki is not good: wiki runs, and its port 20004 does not answer from outside.{hostile}"
+            if name == "wiki"
+            else "",
             created_by=f"api:ci{hostile}",
             created_at=at - timedelta(days=9),
             updated_at=at,
@@ -168,7 +185,7 @@ async def _trouble(session: AsyncSession, at: datetime, hostile: str) -> None:
         max_attempts=3,
         due_at=at,
         waiting_for="approval",
-        hint=f"Answer it on the page of approvals.{hostile}",
+        hint=f"vps-2005 is silent. Next would be: reinstall. Nothing gentler is left. Risk: {RISK}{hostile}",
         result={},
         created_at=at - timedelta(seconds=240),
     )
@@ -176,16 +193,25 @@ async def _trouble(session: AsyncSession, at: datetime, hostile: str) -> None:
     await session.flush()
     operation.params = {"incident_id": incident.id}
     for second, kind, message in (
-        (240, TimelineKind.OBSERVATION, f"silent: 3 logins and 2 knocks in a row failed{hostile}"),
+        (
+            240,
+            TimelineKind.OBSERVATION,
+            f"silent: Fresh looks failed in a row: 3 x login silent, 2 x tcp silent.{hostile}",
+        ),
         (238, TimelineKind.MESSAGE, "the administrators were told"),
         (
             236,
             TimelineKind.DECISION,
-            "diagnosis: silent. Plan: flush_firewall, reboot, reinstall (asks first)",
+            "diagnosis: silent (port 22 is silent). Plan: flush_firewall, reboot, reinstall. Nothing gentler is left.",
         ),
-        (230, TimelineKind.ATTEMPT, "begins: flush_firewall"),
+        (
+            230,
+            TimelineKind.ATTEMPT,
+            "begins: flush_firewall. A packet filter may shut us out; dropping its rules harms nothing and is "
+            "quickly tried.",
+        ),
         (205, TimelineKind.OBSERVATION, "flush_firewall did not help: port 22 is silent"),
-        (200, TimelineKind.ATTEMPT, "begins: reboot"),
+        (200, TimelineKind.ATTEMPT, "begins: reboot. The machine does not answer, or what runs on it does not mend."),
         (20, TimelineKind.OBSERVATION, "reboot did not help: port 22 is silent"),
     ):
         tell(session, incident, kind, message, at=at - timedelta(seconds=second))
@@ -197,7 +223,7 @@ async def _trouble(session: AsyncSession, at: datetime, hostile: str) -> None:
                 server_handle="vps-2005",
                 rung=rung,
                 remedy=remedy,
-                because=f"It may help.{hostile}",
+                because=f"The machine does not answer, or what runs on it does not mend.{hostile}",
                 begun_at=at - timedelta(seconds=230 - 30 * rung),
                 ended_at=at - timedelta(seconds=205 - 180 * rung),
                 outcome="no_effect",
@@ -211,7 +237,7 @@ async def _trouble(session: AsyncSession, at: datetime, hostile: str) -> None:
             server_handle="vps-2005",
             rung=3,
             remedy="reinstall",
-            why=f"vps-2005 is silent. Next would be: reinstall. Risk: ALL DATA on the server go.{hostile}",
+            why=f"vps-2005 is silent. Next would be: reinstall. Nothing gentler is left. Risk: {RISK}{hostile}",
             asked_at=at - timedelta(seconds=18),
             expires_at=at + timedelta(hours=12),
         )
@@ -224,8 +250,8 @@ async def _trouble(session: AsyncSession, at: datetime, hostile: str) -> None:
         else Evidence(incident_id=incident.id, at=at, name=f"journal{hostile}", content=f"oom{hostile}")
     )
     for name, status, detail in (
-        ("diagnose", "advanced", "silent: flush_firewall, then reboot, then reinstall"),
-        ("act", "advanced", "the provider finished its task 41"),
+        ("diagnose", "advanced", "reboot is held back: the server is in maintenance"),
+        ("act", "advanced", "reboot is done"),
         ("ask_approval", "waiting", "reinstall"),
     ):
         session.add(
@@ -247,7 +273,7 @@ async def _trouble(session: AsyncSession, at: datetime, hostile: str) -> None:
                 at=at - timedelta(seconds=120 - second),
                 kind="note",
                 step="act",
-                message=f"line {second} of the log{hostile}",
+                message=f"{EVENTS[second % len(EVENTS)]}{hostile}",
                 data={},
             )
         )

@@ -209,8 +209,13 @@ async def test_a_message_with_buttons_that_telegram_refuses_arrives_without_them
         server.telegram.person(ANN, first_name="Ann", has_started=True)
         async with bot_at(server) as bot:
             messenger = TelegramMessenger(bot)
-            await messenger.send(ANN, "one", plain="one", keyboard=((Button("Open", url="localhost"),),))
-        assert [one.text for one in server.telegram.chats[ANN]] == ["one"]
+            await messenger.send(ANN, "*one*", plain="one", keyboard=((Button("Open", url="localhost"),),))
+            row = (Button("Why?", data="w"), Button("Open", url="http://localhost:8000/incidents/1"))
+            await messenger.send(ANN, "*two*", plain="two", keyboard=(row,))
+        one, two = server.telegram.chats[ANN]
+        assert (one.text, one.keyboard, [entity["type"] for entity in one.entities]) == ("one", [], ["bold"])
+        assert two.keyboard == [[{"text": "Why?", "callback_data": "w"}]], "only what Telegram refuses is left out"
+        assert two.entities[0]["type"] == "bold"
 
 
 async def test_the_phone_is_a_page_that_asks_no_other_host() -> None:

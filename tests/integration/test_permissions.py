@@ -1,10 +1,12 @@
-"""Who may do what: one matrix over every route, page, command, button and tool. What is in no row does not pass."""
+"""Who may do what: one matrix of routes, pages, commands, buttons, command line and tools. Nothing is left out."""
 
+import importlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import httpx
 import pytest
+import typer
 from fastapi import FastAPI
 
 from lazaret.agents.caller import AgentCaller
@@ -26,6 +28,8 @@ from lazaret.entrypoints.api import (
 from lazaret.entrypoints.api.app import create_app
 from lazaret.entrypoints.bot.commands import COMMANDS
 from lazaret.entrypoints.bot.presses import PRESSES
+from lazaret.entrypoints.cli.main import COMMANDS as CLI
+from lazaret.entrypoints.cli.permissions import NEEDS, needs
 from lazaret.entrypoints.dashboard.app import PAGES
 from lazaret.entrypoints.office import Office
 from lazaret.kernel.errors import Forbidden, Unauthenticated
@@ -49,6 +53,7 @@ class Row:
     commands: tuple[str, ...] = ()
     buttons: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
+    cli: tuple[str, ...] = ()
 
 
 MATRIX = {
@@ -57,8 +62,9 @@ MATRIX = {
         pages=("GET /sign-in", "POST /sign-in", "GET /sign-in/{secret}", "POST /sign-in/{secret}"),
         commands=("start",),
     ),
+    "run Lazaret": Row(ANYBODY, cli=("up", "api", "worker", "monitor", "bot", "demo", "doctor")),
     "see whether it lives": Row(ANYBODY, api=("GET /healthz", "GET /readyz", "GET /metrics")),
-    "see Lazaret's own processes": Row(V, api=("GET /api/processes/",)),
+    "see Lazaret's own processes": Row(V, api=("GET /api/processes/",), cli=("processes",)),
     "be oneself": Row(V, pages=("POST /sign-out", "POST /language"), commands=("help", "mute", "language", "login")),
     "see servers": Row(
         V,
@@ -72,8 +78,17 @@ MATRIX = {
         commands=("status", "servers", "server"),
         buttons=("PAGE",),
         tools=("list_servers", "get_server", "get_services_on_server"),
+        cli=("servers",),
     ),
-    "ask why": Row(V, api=("GET /api/servers/{handle}/why",), commands=("why",), buttons=("WHY",), tools=("why",)),
+    "ask why": Row(
+        V,
+        api=("GET /api/servers/{handle}/why",),
+        commands=("why",),
+        buttons=("WHY",),
+        tools=("why",),
+        cli=("why",),
+    ),
+    "log in and look": Row(O, cli=("check",)),
     "see incidents": Row(
         V,
         api=(
@@ -87,24 +102,36 @@ MATRIX = {
         commands=("incidents",),
         buttons=("SNOOZE_1H", "SNOOZE_4H"),
         tools=("list_incidents", "get_incident"),
+        cli=("incidents", "incidents show"),
     ),
-    "see evidence": Row(O, api=("GET /api/incidents/{incident_id}/evidence",)),
+    "see evidence": Row(O, api=("GET /api/incidents/{incident_id}/evidence",), cli=("incidents evidence",)),
     "open and change incidents": Row(O, api=("POST /api/incidents/", "PATCH /api/incidents/{incident_id}")),
     "acknowledge": Row(
         O,
         api=("POST /api/incidents/{incident_id}/acknowledge",),
         pages=("POST /incidents/{incident_id}/acknowledge",),
         buttons=("ACKNOWLEDGE",),
+        cli=("incidents ack",),
     ),
     "recover": Row(
-        O, api=("POST /api/incidents/{incident_id}/recover",), pages=("POST /incidents/{incident_id}/recover",)
+        O,
+        api=("POST /api/incidents/{incident_id}/recover",),
+        pages=("POST /incidents/{incident_id}/recover",),
+        cli=("incidents recover",),
     ),
-    "see approvals": Row(V, api=("GET /api/approvals/",), pages=("GET /approvals",), tools=("get_approval",)),
+    "see approvals": Row(
+        V,
+        api=("GET /api/approvals/",),
+        pages=("GET /approvals",),
+        tools=("get_approval",),
+        cli=("approvals",),
+    ),
     "approve and deny": Row(
         O,
         api=("POST /api/approvals/{approval_id}/approve", "POST /api/approvals/{approval_id}/deny"),
         pages=("POST /approvals/{approval_id}/{answer}",),
         buttons=("APPROVE", "DENY"),
+        cli=("approvals approve", "approvals deny"),
     ),
     "provision and rebuild": Row(
         O,
@@ -116,19 +143,27 @@ MATRIX = {
         pages=("POST /servers/{handle}/{action}",),
         commands=("provision", "rebuild"),
         tools=("provision",),
+        cli=("provision", "rebuild"),
     ),
-    "see holds and windows": Row(V, api=("GET /api/holds/", "GET /api/maintenance-windows/"), pages=("GET /settings",)),
+    "see holds and windows": Row(
+        V,
+        api=("GET /api/holds/", "GET /api/maintenance-windows/"),
+        pages=("GET /settings",),
+        cli=("holds", "windows"),
+    ),
     "freeze and lift": Row(
         O,
         api=("POST /api/holds/", "DELETE /api/holds/{hold_id}"),
         pages=("POST /settings/freeze", "POST /settings/holds/{hold_id}/lift"),
         commands=("freeze", "unfreeze"),
+        cli=("freeze", "unfreeze"),
     ),
     "plan maintenance": Row(
         O,
         api=("POST /api/maintenance-windows/", "DELETE /api/maintenance-windows/{window_id}"),
         pages=("POST /settings/windows", "POST /settings/windows/{window_id}/cancel"),
         commands=("maintenance",),
+        cli=("windows plan", "windows cancel"),
     ),
     "see operations": Row(
         V,
@@ -142,15 +177,20 @@ MATRIX = {
         pages=("GET /operations", "GET /operations/{operation_id}"),
         commands=("operations",),
         tools=("list_operations", "get_operation"),
+        cli=("operations", "operations show", "operations follow"),
     ),
     "cancel operations": Row(
-        O, api=("POST /api/operations/{operation_id}/cancel",), pages=("POST /operations/{operation_id}/cancel",)
+        O,
+        api=("POST /api/operations/{operation_id}/cancel",),
+        pages=("POST /operations/{operation_id}/cancel",),
+        cli=("operations cancel",),
     ),
     "see deployments": Row(
         V,
         api=("GET /api/deployments/", "GET /api/deployments/{deployment_id}"),
         pages=("GET /deployments", "GET /deployments/{deployment_id}"),
         commands=("deployments",),
+        cli=("deployments", "deployments show"),
     ),
     "deploy": Row(
         O,
@@ -162,9 +202,15 @@ MATRIX = {
         ),
         pages=("GET /deployments/new", "POST /deployments/new", "POST /deployments/{deployment_id}/{action}"),
         tools=("deploy", "follow_errand"),
+        cli=tuple(f"deployments {one}" for one in ("deploy", "start", "stop", "redeploy", "remove", "logs")),
     ),
-    "see who did what": Row(V, api=("GET /api/audit/",), pages=("GET /audit", "GET /audit.jsonl", "GET /audit.csv")),
-    "see people": Row(V, api=("GET /users/", "GET /users/{telegram_id}")),
+    "see who did what": Row(
+        V,
+        api=("GET /api/audit/",),
+        pages=("GET /audit", "GET /audit.jsonl", "GET /audit.csv"),
+        cli=("audit",),
+    ),
+    "see people": Row(V, api=("GET /users/", "GET /users/{telegram_id}"), cli=("users",)),
     "register people": Row(O, api=("POST /users/",)),
     "rule roles and tokens": Row(
         A,
@@ -179,6 +225,7 @@ MATRIX = {
             "POST /settings/tokens",
             "POST /settings/tokens/{token_id}/revoke",
         ),
+        cli=("users role", "token create", "token list", "token revoke", "token login"),
     ),
 }
 VALUES = {
@@ -206,10 +253,37 @@ def test_everything_that_can_be_done_stands_in_one_row() -> None:
         ("commands", set(COMMANDS)),
         ("buttons", {act.name for act in PRESSES}),
         ("tools", set(BY_NAME)),
+        ("cli", set(command_line())),
     ):
         listed = [one for row in MATRIX.values() for one in getattr(row, name)]
         assert len(listed) == len(set(listed)), name
         assert set(listed) == there, name
+
+
+def command_line() -> dict[str, str]:
+    """Every command with its function, as `permissions.py` names it; the lab is a tool of its own."""
+    found = {}
+    for lazy in (one for one in CLI if one.name != "lab"):
+        module, _, attribute = lazy.place.partition(":")
+        loaded = getattr(importlib.import_module(module), attribute)
+        if not isinstance(loaded, typer.Typer):
+            found[lazy.name] = loaded
+            continue
+        if loaded.registered_callback is not None:
+            found[lazy.name] = loaded.registered_callback.callback
+        for one in loaded.registered_commands:
+            found[f"{lazy.name} {one.name or one.callback.__name__}"] = one.callback  # type: ignore[union-attr]
+    return {name: f"{one.__module__.rpartition('.')[2]}.{one.__name__}" for name, one in found.items()}
+
+
+def test_the_command_line_needs_the_role_of_its_row() -> None:
+    functions = command_line()
+    for row in MATRIX.values():
+        for command in row.cli:
+            if row.role is not None:
+                assert needs(functions[command]) == row.role, command
+    assert set(NEEDS) <= set(functions.values()), "a command that is gone"
+    assert needs("nobody.knows") == Role.ADMIN
 
 
 def test_commands_and_buttons_need_the_role_of_their_row() -> None:

@@ -7,7 +7,7 @@ from gettext import NullTranslations
 
 from lazaret.alerting.markdown import Rich, bold, code, lines, text
 from lazaret.alerting.model import Level
-from lazaret.alerting.words import EMOJI, OVER, duration, fill, name_of
+from lazaret.alerting.words import EMOJI, OVER, duration, fill, name_of, sentence_in
 from lazaret.incidents.model import IncidentStatus
 
 LINES_SHOWN = 3
@@ -26,7 +26,7 @@ class Line:
 
     def said_in(self, language: NullTranslations) -> str:
         """The line in a language."""
-        return fill(self.template, self.values, language) if self.template else language.gettext(self.message)
+        return fill(self.template, self.values, language) if self.template else sentence_in(self.message, language)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from lazaret.alerting import deliveries
 from lazaret.alerting.escalation import Escalation
 from lazaret.alerting.messenger import (
@@ -27,7 +29,7 @@ from lazaret.alerting.pacing import Due, Peace, Turn, is_silent, is_within, plan
 from lazaret.alerting.quiet import QuietHours
 from lazaret.alerting.telling import Message, Teller
 from lazaret.kernel.clock import Clock
-from lazaret.kernel.database import Database
+from lazaret.kernel.database import Database, is_away
 from lazaret.kernel.logging import get_logger
 from lazaret.kernel.metrics import MESSAGES
 from lazaret.users.model import User
@@ -88,21 +90,29 @@ class Notifier:
             people = await admins(session)
         if self.clock.monotonic() < self._paused_until:
             return
-        try:
-            async with asyncio.TaskGroup() as group:
-                for person in people:
-                    group.create_task(self._serve(person))
-        except* TokenRefused as errors:
-            logger.error("notifier.token_refused", error=str(errors.exceptions[0]))
+        # Each ends by itself: a message that just went out must not be forgotten because another one did not.
+        ends = await asyncio.gather(*(self._serve(person) for person in people), return_exceptions=True)
+        failures = [end for end in ends if isinstance(end, BaseException)]
+        self._note(failures)
+        for failure in failures:
+            if not isinstance(failure, (TokenRefused, MessengerAway)):
+                raise failure
+
+    def _note(self, failures: Sequence[BaseException]) -> None:
+        """How the messenger did in this pass, and whether it is to be left alone for a while."""
+        refused = [one for one in failures if isinstance(one, TokenRefused)]
+        away = [one for one in failures if isinstance(one, MessengerAway)]
+        if refused:
+            logger.error("notifier.token_refused", error=str(refused[0]))
             self._paused_until = self.clock.monotonic() + REFUSED_PAUSE_S
             MESSAGES.labels(end="token_refused").inc()
-        except* MessengerAway as errors:
+        elif away:
             self._failures += 1
             MESSAGES.labels(end="away").inc()
             pause_s = min(LONGEST_PAUSE_S, 0.5 * 2 ** min(self._failures, 8))
             self._paused_until = self.clock.monotonic() + pause_s
             if self._failures == 1:  # not one line for each of an hour's tries
-                logger.warning("notifier.messenger_away", error=str(errors.exceptions[0]))
+                logger.warning("notifier.messenger_away", error=str(away[0]))
         else:
             if self._failures:
                 logger.info("notifier.messenger_back", failures=self._failures)
@@ -148,14 +158,13 @@ class Notifier:
         return turn, owed
 
     async def _send(self, person: User, delivery: Delivery, *, silent: bool) -> None:
-        now = self.clock.now()
         async with self.db.transaction() as session:
             row = await session.get_one(Delivery, delivery.id, with_for_update=True)
             if row.state != DeliveryState.OWED:
                 return
             row.attempts += 1
-            message = await self.teller.message_of(session, row, person, at=now)
             newest = await deliveries.newest_line(session, row)
+            message = await self._message(session, row, person)
         chat_id = person.chat_id or person.telegram_id
         await self._wait_for_room(person)
         try:
@@ -176,13 +185,24 @@ class Notifier:
             row.chat_id, row.message_id = chat_id, message_id
             _remember(row, message, newest, self.clock.now())
 
+    async def _message(self, session: AsyncSession, row: Delivery, person: User) -> Message:
+        """What a delivery says. One that cannot be made goes out raw: it must keep back neither itself nor others."""
+        try:
+            async with session.begin_nested():
+                return await self.teller.message_of(session, row, person, at=self.clock.now())
+        except Exception as error:
+            if is_away(error):
+                raise
+            logger.exception("notifier.message_not_made", delivery_id=row.id)
+            return await self.teller.raw_message_of(session, row)
+
     async def _edit_all(self, person: User) -> None:
         now = self.clock.now()
         async with self.db.transaction() as session:
             found = await deliveries.outdated(session, person.id)
             found += await deliveries.outdated_digests(session, person.id)
             work = [
-                (row, newest, await self.teller.message_of(session, row, person, at=now))
+                (row, newest, await self._message(session, row, person))
                 for row, newest in found
                 if row.edited_at is None or row.edited_at <= now - EDIT_REST
             ]

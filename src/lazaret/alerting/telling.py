@@ -75,6 +75,12 @@ class Teller:
             case DeliveryKind.NOTE:
                 return await self._note(session, delivery, language, buttons)
 
+    async def raw_message_of(self, session: AsyncSession, delivery: Delivery) -> Message:
+        """What made it owed, as it was written down: for a message that cannot be made as it should be."""
+        row = await session.get(OutboxMessage, delivery.outbox_id) if delivery.outbox_id is not None else None
+        raw = f"{row.text} {dict(row.data)}" if row is not None else f"incident {delivery.incident_id or ''}"
+        return Message(cards.note(Level(delivery.level), "{raw}", {"raw": raw}, NullTranslations()), (), is_final=True)
+
     async def _card(
         self, session: AsyncSession, delivery: Delivery, language: NullTranslations, buttons: Buttons
     ) -> Message:

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from lazaret.healing.gate import window_over
 from lazaret.healing.store import list_approvals
 from lazaret.incidents.model import OPEN, Incident, IncidentType
-from lazaret.incidents.store import list_incidents, open_of, timeline_of
+from lazaret.incidents.store import list_incidents, newest_of, open_of
 from lazaret.operations.model import Operation, OperationStatus
 from lazaret.operations.store import list_operations, live_operation
 from lazaret.probing.model import ServerHealth
@@ -17,6 +17,9 @@ from lazaret.servers.model import Server
 from lazaret.servers.registry import cannot_of
 from lazaret.servers.status import OPERATIONAL, PARKED, ServerStatus
 from lazaret.servers.store import get_server, holds_on
+
+LINES_TOLD = 8
+"""Of an incident's timeline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +52,16 @@ async def why(session: AsyncSession, handle: str, *, at: datetime) -> Why:
 
 
 def _known(server: Server, health: list[ServerHealth], incidents: list[Incident], at: datetime) -> list[str]:
-    reason = f": {server.status_reason}" if server.status_reason else ""
-    lines = [f"{server.handle} is {server.status} since {_ago(server.status_since, at)}{reason}"]
+    since = _ago(server.status_since, at)
+    lines = [
+        f"{server.handle} is {server.status} since {since}: {server.status_reason}"
+        if server.status_reason
+        else f"{server.handle} is {server.status} since {since}"
+    ]
     for row in health:
-        condition = f" ({row.condition})" if row.condition else ""
+        state = f"{row.phase} ({row.condition})" if row.condition else row.phase
         lines.append(
-            f"seen from {row.vantage}: {row.phase}{condition} since {_ago(row.since, at)}: {row.because} "
+            f"seen from {row.vantage}: {state} since {_ago(row.since, at)}: {row.because} "
             f"Last reading: {_ago(row.read_at, at)}."
         )
     if any(row.is_flapping for row in health):
@@ -74,7 +81,7 @@ def _known(server: Server, health: list[ServerHealth], incidents: list[Incident]
 
 
 async def _story(session: AsyncSession, incident: Incident, at: datetime) -> list[str]:
-    lines = (await timeline_of(session, incident.id))[-8:]
+    lines = await newest_of(session, incident.id, limit=LINES_TOLD)
     return [f"{_ago(line.at, at)}: {line.message}" for line in lines]
 
 
@@ -115,10 +122,12 @@ def _of_operation(live: Operation, at: datetime) -> str:
         case OperationStatus.RUNNING:
             return f"{start} is in the step {live.step}"
         case OperationStatus.WAITING:
-            until = f", looked at again in {_in(live.waiting_until, at)}" if live.waiting_until else ""
-            return f"{start} waits for {live.waiting_for}{until}: {live.hint or ''}"
-    error = f" after: {live.error}" if live.error else ""
-    return f"{start} is due in {_in(live.due_at, at)}{error}"
+            if live.waiting_until:
+                again = _in(live.waiting_until, at)
+                return f"{start} waits for {live.waiting_for}, looked at again in {again}: {live.hint or ''}"
+            return f"{start} waits for {live.waiting_for}: {live.hint or ''}"
+    due = _in(live.due_at, at)
+    return f"{start} is due in {due} after: {live.error}" if live.error else f"{start} is due in {due}"
 
 
 async def _held_back(session: AsyncSession, server: Server, at: datetime) -> list[str]:

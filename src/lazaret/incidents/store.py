@@ -129,6 +129,17 @@ def _plain(value: object) -> object:
     return value if isinstance(value, bool | int | float) or value is None else str(value)
 
 
+async def newest_of(session: AsyncSession, incident_id: int, *, limit: int) -> list[TimelineEntry]:
+    """The last lines of an incident, oldest first."""
+    rows = await session.scalars(
+        select(TimelineEntry)
+        .where(TimelineEntry.incident_id == incident_id)
+        .order_by(TimelineEntry.id.desc())
+        .limit(limit)
+    )
+    return list(rows)[::-1]
+
+
 async def timeline_of(
     session: AsyncSession, incident_id: int, *, limit: int = 500, offset: int = 0
 ) -> list[TimelineEntry]:

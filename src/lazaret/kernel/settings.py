@@ -48,6 +48,10 @@ class Settings(BaseModel):
     lazaret_secret_key: SecretStr | None = Field(
         None, description="Key that encrypts stored secrets. Empty: made on first start in the data directory."
     )
+    lazaret_token: SecretStr | None = Field(
+        None,
+        description="Token by which the command line acts, with its role. Empty: as the owner of the data directory.",
+    )
     lazaret_log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
     lazaret_log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
     lazaret_worker_concurrency: int = Field(

@@ -94,6 +94,14 @@ async def events_after(
     return list(rows)
 
 
+async def newest_events(session: AsyncSession, operation_id: int, *, limit: int) -> tuple[list[OperationEvent], int]:
+    """The last events of an operation, oldest first, and how many there are in all."""
+    mine = OperationEvent.operation_id == operation_id
+    total = await session.scalar(select(func.count()).select_from(OperationEvent).where(mine)) or 0
+    rows = await session.scalars(select(OperationEvent).where(mine).order_by(OperationEvent.id.desc()).limit(limit))
+    return list(rows)[::-1], total
+
+
 async def last_event_id(session: AsyncSession) -> int:
     """The greatest event id, 0 when there is none."""
     return await session.scalar(select(func.max(OperationEvent.id))) or 0

@@ -51,11 +51,21 @@ async def create_token(
 async def caller_of(session: AsyncSession, token: SecretStr, *, at: datetime) -> Caller:
     """Who holds this token, or `Unauthenticated`."""
     row = await session.scalar(select(ApiToken).where(ApiToken.token_hash == _hash(token)))
-    if row is None or row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= at):
+    if row is None or not _holds(row, at):
         raise Unauthenticated("The token is not valid.", hint="Make one with: lazaret token create NAME --role ROLE")
     if row.last_used_at is None or (at - row.last_used_at).total_seconds() > 60:
         row.last_used_at = at
     return Caller(row.id, row.name, Role(row.role))
+
+
+async def is_valid(session: AsyncSession, caller: Caller, *, at: datetime) -> bool:
+    """Whether the caller's token still holds."""
+    row = await session.get(ApiToken, caller.token_id)
+    return row is not None and _holds(row, at)
+
+
+def _holds(token: ApiToken, at: datetime) -> bool:
+    return token.revoked_at is None and (token.expires_at is None or token.expires_at > at)
 
 
 async def list_tokens(session: AsyncSession) -> list[ApiToken]:

@@ -33,6 +33,7 @@ from lazaret.users.store import get_user, set_role
 from tests.integration.rows import add_server
 
 ANN, BORIS, VERA, EVE = 501, 502, 503, 999
+GROUP = -1001
 TESTER = audit.Actor("tester", audit.Channel.CLI)
 
 
@@ -395,6 +396,29 @@ async def test_a_link_to_the_dashboard_has_the_role_of_who_asked(office: Office)
         card = await street.ann.until(lambda one: "does not answer at all" in one["text"])
         buttons = [button for row in card["keyboard"] for button in row]
         assert {"text": "Open", "url": "http://lazaret.test/incidents/1"} in buttons
+
+
+async def test_in_a_group_it_answers_commands_and_hands_out_no_link(office: Office) -> None:
+    async with street_of(office, lazaret_public_url="http://lazaret.test") as street:
+        telegram = street.server.telegram
+        telegram.write(ANN, "shall we have lunch?", GROUP)
+        telegram.write(ANN, "/login@lazaret_lab_bot", GROUP)
+        telegram.write(ANN, "/status", GROUP)
+        async with asyncio.timeout(15):
+            while len(said := [one.text for one in telegram.chats[GROUP] if one.sender == 0]) < 2:
+                await asyncio.sleep(0.05)
+        assert any("Others read along" in one for one in said)
+        assert any("ready: 2" in one for one in said)
+        assert not any("/sign-in/" in one for one in said)
+
+
+async def test_odd_characters_end_nothing(street: Street) -> None:
+    odd = await Phone.of(street.http, EVE, "E\x00ve")
+    await odd.write("hello")
+    await odd.until(lambda one: "do not know you" in one["text"])
+    assert "There is no server" in (await street.ann.ask("/server vps\x00-1"))["text"]
+    users = {user.telegram_id: user for user in await street.rows(select(User))}
+    assert users[EVE].first_name == "Eve"
 
 
 async def test_a_flood_of_strangers_costs_little_and_keeps_nobody_waiting(street: Street) -> None:

@@ -1,5 +1,6 @@
 """People are told: once, in few words, and never not at all. Real tables, a clock of our own, a messenger in memory."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from pydantic import SecretStr
 from sqlalchemy import select
 
 from lazaret.alerting.callbacks import Act, Signer
+from lazaret.alerting.messenger import MessengerAway
 from lazaret.alerting.model import Delivery, Level, OutboxMessage
 from lazaret.alerting.notifier import Manners, Notifier
 from lazaret.alerting.outbox import notify_admins
@@ -428,3 +430,39 @@ async def test_what_is_a_day_old_is_no_news(post: Post) -> None:
     await post.passes()
     assert [message.text for message in post.to(ANN)] == ["🚨 old and grave"]
     assert all(row.sent_at is not None for row in await post.rows(OutboxMessage))
+
+
+async def test_one_who_cannot_be_reached_doubles_nothing_for_another(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await post.people(ANN, BOB)
+    send = post.messenger.send
+
+    async def slow_or_away(chat_id: int, *args: object, **kwargs: object) -> int:
+        if chat_id == BOB:
+            raise MessengerAway("cut")
+        sent = await send(chat_id, *args, **kwargs)  # type: ignore[arg-type]
+        await asyncio.sleep(0.05)  # it is there, and the answer is on its way
+        return sent
+
+    monkeypatch.setattr(post.messenger, "send", slow_or_away)
+    await post.incident("vps-1")
+    await post.passes(3)
+    assert len(post.to(ANN)) == 1
+    monkeypatch.undo()
+    await post.passes(2)
+    assert (len(post.to(ANN)), len(post.to(BOB))) == (1, 1)
+
+
+async def test_a_message_that_cannot_be_made_keeps_nothing_back(post: Post) -> None:
+    async with post.db.transaction() as session:
+        session.add(
+            OutboxMessage(
+                level="critical", text="{gone} is lost", data={"handle": "vps-9"}, created_at=post.clock.now()
+            )
+        )
+    await post.note("all is well")
+    await post.passes(3)
+    raw, fine = post.to(ANN)
+    assert "{gone} is lost" in raw.text and "vps-9" in raw.text
+    assert "all is well" in fine.text

@@ -10,6 +10,7 @@ import pytest
 from lazaret.entrypoints.up import listen_on, serve
 from lazaret.operations.intents import Intent
 from lazaret.operations.model import OperationKind
+from lazaret.users.store import list_tokens, revoke_token
 from tests.integration.api.conftest import TESTER, Api
 
 
@@ -26,12 +27,16 @@ async def live(api: Api) -> AsyncIterator[httpx.AsyncClient]:
     await asyncio.wait_for(asyncio.gather(serving, return_exceptions=True), 8)
 
 
-async def read(client: httpx.AsyncClient, count: int, *, last: str = "", query: str = "") -> list[dict[str, object]]:
+async def read(
+    client: httpx.AsyncClient, count: int, *, last: str = "", query: str = "", began: asyncio.Event | None = None
+) -> list[dict[str, object]]:
     """So many events; a stream that says nothing for 10 s fails."""
     found: list[dict[str, object]] = []
     headers = {"Last-Event-ID": last} if last else {}
     async with asyncio.timeout(10), client.stream("GET", f"/api/events{query}", headers=headers) as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
+        if began is not None:
+            began.set()
         async for line in stream.aiter_lines():
             if line.startswith("data: "):
                 found.append(json.loads(line[6:]))
@@ -49,8 +54,9 @@ async def ask(api: Api) -> int:
 
 
 async def test_two_clients_see_it_happen(api: Api, live: httpx.AsyncClient) -> None:
-    watching = [asyncio.create_task(read(live, 1)) for _ in range(2)]
-    await asyncio.sleep(1)
+    began = [asyncio.Event(), asyncio.Event()]
+    watching = [asyncio.create_task(read(live, 1, began=one)) for one in began]
+    await asyncio.gather(*(one.wait() for one in began))
     operation_id = await ask(api)
     for events in await asyncio.gather(*watching):
         assert [(one["operation_id"], one["kind"]) for one in events] == [(operation_id, "operation")]
@@ -77,3 +83,16 @@ async def test_streams_end_with_the_server(api: Api) -> None:
         assert stream.status_code == 200
         serving.cancel()
         await asyncio.wait_for(asyncio.gather(serving, return_exceptions=True), 8)
+
+
+async def test_a_stream_ends_with_its_token(api: Api, live: httpx.AsyncClient) -> None:
+    async with live.stream("GET", "/api/events") as stream:
+        lines = stream.aiter_lines()
+        assert await anext(lines) == ": connected"
+        async with api.office.db.transaction() as session:
+            for token in await list_tokens(session):
+                await revoke_token(session, token.id, TESTER, at=api.office.clock.now())
+        await ask(api)
+        async with asyncio.timeout(10):
+            told = [line async for line in lines]
+    assert not any(line.startswith("data") for line in told), "who is not let in any more is told nothing"

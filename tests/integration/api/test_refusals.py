@@ -1,5 +1,6 @@
 """Who may call what, and what becomes of hostile input: a clear problem, never a 500."""
 
+import functools
 import json
 import re
 from typing import Any
@@ -14,7 +15,11 @@ OPEN = {"/healthz", "/readyz", "/metrics"}
 VIEWER = {"GET"}
 ADMIN = ("/api/tokens",)
 BAD_HANDLES = ["%00", "x" * 65, "a%2Fb", "ü", "..%2f..%2fetc", "%ff"]
-BAD_VALUES: list[Any] = [None, True, -1, 2**64, 1e400, "", "\x00", "x" * 20_000, [], {}, {"a": {"b": [1, None]}}, "🚑"]
+DEEP: Any = functools.reduce(lambda inner, _: {"a": inner}, range(500), 1)
+BAD_VALUES: list[Any] = [
+    None, True, -1, 2**31, 2**64, 1e400, "", "\x00", "\ud800", "x" * 20_000, [], {}, {"a": {"b": [1, None]}}, "🚑",
+    ["\x00"], ["\ud800"], [1e400], {"\x00": 1}, DEEP, [DEEP],
+]  # fmt: skip
 
 
 COMPOSE = "services: {a: {image: b}}"
@@ -209,4 +214,14 @@ async def test_too_large_and_without_length(api: Api) -> None:
     unsized = await api["admin"].post("/users/", content=chunks())
     assert unsized.status_code == 411
     assert (await api["admin"].get("/nowhere")).status_code == 404
+    assert (await api[""].get("/docs")).status_code == 404, "it would load scripts from another host"
     assert (await api["admin"].put("/users/")).status_code == 405
+
+
+async def test_every_answer_tells_a_browser_to_run_and_guess_nothing(api: Api) -> None:
+    for path in ("/api/servers/", "/openapi.json", "/metrics", "/static/dashboard.css", "/nowhere", "/sign-in", "/"):
+        headers = (await api["admin"].get(path)).headers
+        assert headers["content-security-policy"].startswith("default-src 'none'"), path
+        assert "frame-ancestors 'none'" in headers["content-security-policy"], path
+        assert headers["x-content-type-options"] == "nosniff", path
+        assert "unsafe" not in headers["content-security-policy"], path

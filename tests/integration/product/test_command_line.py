@@ -113,3 +113,16 @@ async def test_doctor_finds_what_is_missing(shell: Shell) -> None:
     broken = await shell.run("doctor")
     assert broken.code == 1
     assert "cannot be reached" in " ".join(broken.out.split())
+
+
+async def test_with_a_token_the_command_line_may_what_its_role_may(shell: Shell) -> None:
+    token = (await shell.run("token", "create", "ci", "--role", "operator")).out.strip()
+    shell.environment["LAZARET_TOKEN"] = token
+    assert (await shell.run("servers")).code == 0
+    refused = await shell.run("token", "list")
+    assert (refused.code, "this command needs admin" in refused.err) == (1, True), refused
+    assert (await shell.run("freeze", "--for", "1h", "--reason", "a test")).code == 0
+    entries = json.loads((await shell.run("audit", "hold.set", "--json")).out)
+    assert [(one["actor"], one["channel"]) for one in entries] == [("ci", "cli")]
+    shell.environment["LAZARET_TOKEN"] = token[:-1]
+    assert (await shell.run("servers")).code == 2, "a token that is not valid is no way in"

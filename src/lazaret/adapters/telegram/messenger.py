@@ -87,13 +87,19 @@ class TelegramMessenger:
 async def _with_fallback(
     attempt: Callable[[str, str | None, Keyboard], Awaitable[Answer]], text: str, plain: str, keyboard: Keyboard
 ) -> Answer:
-    """With markup; refused, plain; refused again, without buttons."""
+    """With markup, else plain; either time with all buttons, else with those that carry no address; else with none.
+
+    Telegram refuses a whole message for an address that it does not like, such as one at localhost.
+    """
     short = fitting(plain)
-    ways: list[tuple[str, str | None, Keyboard]] = [(short, None, keyboard), (short, None, ())]
+    texts: list[tuple[str, str | None]] = [(short, None)]
     if short == plain:
-        ways.insert(0, (text, ParseMode.MARKDOWN_V2, keyboard))
+        texts.insert(0, (text, ParseMode.MARKDOWN_V2))
+    signed = tuple(row for row in (tuple(one for one in row if not one.url) for row in keyboard) if row)
+    keyboards = [keyboard] if signed == keyboard else [keyboard, signed]
+    ways: list[tuple[str, str | None, Keyboard]] = [(*said, buttons) for said in texts for buttons in keyboards]
     refused = ""
-    for way in ways:
+    for way in [*ways, *([] if (short, None, ()) in ways else [(short, None, ())])]:
         try:
             return await attempt(*way)
         except BadRequest as error:

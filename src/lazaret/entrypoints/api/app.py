@@ -23,6 +23,7 @@ from lazaret.entrypoints.api import (
 )
 from lazaret.entrypoints.api.problems import add_problem_handlers, problem
 from lazaret.entrypoints.dashboard.app import add_dashboard
+from lazaret.entrypoints.dashboard.web import is_https
 from lazaret.entrypoints.fleet_facts import FleetFacts
 from lazaret.entrypoints.mcp.door import PATH, McpDoor
 from lazaret.entrypoints.office import Office
@@ -30,6 +31,12 @@ from lazaret.kernel.loops import end_tasks
 
 LARGEST_BODY = 1024 * 1024
 """Bytes; nothing that is sent here needs more."""
+PROTECTION = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+}
+"""What a browser is told with every answer: nothing but our pages is ever run, framed or guessed at."""
 
 
 def create_app(office: Office) -> FastAPI:
@@ -51,6 +58,8 @@ def create_app(office: Office) -> FastAPI:
         version=__version__,
         summary="Keeps a fleet of rented VPS set up, watched and healed.",
         lifespan=lifespan,
+        docs_url=None,  # the pages of FastAPI load their scripts from another host
+        redoc_url=None,
     )
     door = McpDoor(office)
     app.router.routes.append(Route(PATH, endpoint=door))
@@ -58,7 +67,7 @@ def create_app(office: Office) -> FastAPI:
     app.state.bell = events.Bell()
     app.state.facts = FleetFacts(office)
     add_problem_handlers(app, office.redactor)
-    app.middleware("http")(_refuse_large_bodies)
+    app.middleware("http")(_protect)
     for module in (
         users,
         audit,
@@ -87,11 +96,21 @@ def create_health_app(office: Office) -> FastAPI:
     return app
 
 
-async def _refuse_large_bodies(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+async def _protect(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Headers that every answer has; a page has stricter ones of its own."""
+    answer = _refusal_of_body(request) or await call_next(request)
+    for name, value in PROTECTION.items():
+        answer.headers.setdefault(name, value)
+    if is_https(request):
+        answer.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    return answer
+
+
+def _refusal_of_body(request: Request) -> Response | None:
     """A body must say its length, and be of one that anything here can need."""
     length = request.headers.get("content-length", "0")
-    if request.headers.get("transfer-encoding") or not length.isdigit():
+    if request.headers.get("transfer-encoding") or not (length.isascii() and length.isdigit()):
         return problem(411, "length_required", "The body's length is missing.", hint="Send Content-Length.")
     if int(length) > LARGEST_BODY:
         return problem(413, "body_too_large", f"The body is larger than {LARGEST_BODY} bytes.")
-    return await call_next(request)
+    return None

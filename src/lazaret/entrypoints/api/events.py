@@ -15,8 +15,10 @@ from fastapi.responses import StreamingResponse
 from lazaret.entrypoints.api.operations import EventAnswer
 from lazaret.entrypoints.api.security import OfficeDep, Viewer
 from lazaret.entrypoints.api.shapes import INT64_MAX
+from lazaret.entrypoints.office import Office
 from lazaret.kernel.events import listen
 from lazaret.operations.store import events_after, last_event_id
+from lazaret.users.store import Caller, is_valid
 
 router = APIRouter(tags=["events"])
 
@@ -54,7 +56,7 @@ class Bell:
 @router.get("/api/events", response_class=StreamingResponse)
 async def stream_events(
     request: Request,
-    _: Viewer,
+    caller: Viewer,
     office: OfficeDep,
     operation_id: Annotated[int | None, Query(ge=1, le=INT64_MAX)] = None,
     last_event_id_header: Annotated[int | None, Header(alias="Last-Event-ID", ge=0, le=INT64_MAX)] = None,
@@ -64,15 +66,19 @@ async def stream_events(
     if after is None:
         async with office.db.transaction() as session:
             after = 0 if operation_id is not None else await last_event_id(session)
-    body = _stream(office, request.app.state.bell, after, operation_id)
+    body = _stream(office, request.app.state.bell, after, operation_id, caller)
     return StreamingResponse(body, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
-async def _stream(office: OfficeDep, bell: Bell, after: int, operation_id: int | None) -> AsyncIterator[str]:
+async def _stream(
+    office: Office, bell: Bell, after: int, operation_id: int | None, caller: Caller
+) -> AsyncIterator[str]:
     yield ": connected\n\n"
     while not bell.closed:
         ring = bell.next_ring()
         async with office.db.transaction() as session:
+            if not await is_valid(session, caller, at=office.clock.now()):
+                return  # the token was revoked or has expired meanwhile
             rows = await events_after(session, after, operation_id=operation_id)
         for row in rows:
             after = row.id

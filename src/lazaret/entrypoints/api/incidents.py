@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response, status
 from pydantic import Field
 
 from lazaret.entrypoints.api.security import OfficeDep, Operator, Viewer, actor_of
-from lazaret.entrypoints.api.shapes import Answer, Id, Page, Request, ShortText, WindowDep
+from lazaret.entrypoints.api.shapes import Answer, Facts, Id, Names, Page, Request, ShortText, WindowDep
 from lazaret.incidents import store
 from lazaret.incidents.model import OPEN, IncidentStatus, IncidentType
 
@@ -38,15 +38,15 @@ class IncidentRequest(Request):
 
     server_handle: ShortText
     incident_type: IncidentType
-    details: dict[str, Any] = Field(default_factory=dict)
-    affected_services: list[Any] = Field(default_factory=list)
+    details: Facts = Field(default_factory=dict)
+    affected_services: Names = Field(default_factory=list)
 
 
 class IncidentChange(Request):
     """Move an incident on; `details` are added to what is there."""
 
     status: IncidentStatus
-    details: dict[str, Any] = Field(default_factory=dict)
+    details: Facts = Field(default_factory=dict)
 
 
 @router.post("/", status_code=status.HTTP_201_CREATED, responses={200: {"model": IncidentAnswer}})

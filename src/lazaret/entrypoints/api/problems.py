@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from lazaret.entrypoints.dashboard.app import is_page
 from lazaret.entrypoints.dashboard.web import error_page
-from lazaret.kernel.errors import Category, LazaretError, NotFound
+from lazaret.kernel.errors import Category, InvalidInput, LazaretError, NotFound
 from lazaret.kernel.logging import get_logger
 from lazaret.kernel.secrets import Redactor
 
@@ -75,13 +75,13 @@ def add_problem_handlers(app: FastAPI, redactor: Redactor) -> None:
         )
 
     @app.exception_handler(DataError)
-    async def unstorable(_: Request, __: DataError) -> JSONResponse:
-        return problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "invalid_input",
+    @app.exception_handler(UnicodeEncodeError)
+    async def unstorable(request: Request, _: Exception) -> Response:
+        error = InvalidInput(
             "The body holds a value that cannot be stored.",
-            hint="Leave out NUL characters and numbers beyond 64 bits.",
+            hint="Leave out NUL characters, halves of characters and numbers beyond 64 bits.",
         )
+        return await known(request, error)
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:

@@ -1,6 +1,7 @@
 """What the API takes and gives: shared pieces of requests and answers."""
 
-from typing import Annotated, Generic, TypeVar
+import math
+from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Path, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
@@ -14,6 +15,30 @@ def _without_nul(text: str) -> str:
     return text
 
 
+DEEPEST = 20
+
+
+def _storable(value: Any, depth: int = 0) -> Any:
+    """What a column of JSON can hold and a program can read again."""
+    if depth > DEEPEST:
+        raise ValueError(f"must not be nested more than {DEEPEST} levels deep")
+    if isinstance(value, str) and any(char == "\x00" or "\ud800" <= char <= "\udfff" for char in value):
+        raise ValueError("must not contain NUL characters or halves of characters")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("must not contain numbers that are not finite")
+    if isinstance(value, dict):
+        for name, one in value.items():
+            _storable(name, depth + 1)
+            _storable(one, depth + 1)
+    if isinstance(value, list):
+        for one in value:
+            _storable(one, depth + 1)
+    return value
+
+
+Facts = Annotated[dict[str, Any], AfterValidator(_storable)]
+"""An object of anything that can be stored."""
+Names = Annotated[list[Any], AfterValidator(_storable)]
 Text = Annotated[str, AfterValidator(_without_nul)]
 ShortText = Annotated[str, StringConstraints(max_length=200, strip_whitespace=True), AfterValidator(_without_nul)]
 LongText = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_without_nul)]

@@ -6,7 +6,7 @@ from lazaret.alerting.markdown import lines, text
 from lazaret.alerting.words import duration
 from lazaret.entrypoints.bot.conversation import Ask, Reply, command_line, duration_of
 from lazaret.healing import requests
-from lazaret.kernel.errors import InvalidInput
+from lazaret.kernel.errors import Forbidden, InvalidInput
 from lazaret.kernel.i18n import LANGUAGES
 from lazaret.operations.model import Operation
 from lazaret.provisioning.requests import require_reinstallable
@@ -115,6 +115,8 @@ async def language(ask: Ask) -> Reply:
 async def login(ask: Ask) -> Reply:
     """A link that signs the one who asks in to the dashboard, once, with the role that they have by then."""
     address = ask.office.settings.lazaret_public_url.rstrip("/")
+    if not ask.is_private:
+        raise Forbidden(ask.say("Others read along here."), hint=ask.say("Write /login to me in our own chat."))
     if not address:
         raise InvalidInput(
             ask.say("I do not know the address of the dashboard."),

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from lazaret.alerting.keyboards import Buttons
 from lazaret.alerting.markdown import Rich, code, lines, text
 from lazaret.alerting.messenger import Keyboard
+from lazaret.alerting.words import sentence_in
 from lazaret.entrypoints.office import Office
 from lazaret.kernel.audit import Actor, Channel
 from lazaret.kernel.errors import InvalidInput, LazaretError
@@ -39,6 +40,8 @@ class Ask:
     language: NullTranslations
     buttons: Buttons
     at: datetime
+    is_private: bool = True
+    """Nobody else reads the answer."""
 
     @property
     def actor(self) -> Actor:
@@ -91,9 +94,9 @@ def may(person: User, role: Role | None) -> bool:
 
 def refusal(error: LazaretError, language: NullTranslations) -> Reply:
     """An error as people read it: what is wrong, and what to do."""
-    parts = [text(f"⛔ {language.gettext(error.message)}")]
+    parts = [text(f"⛔ {sentence_in(error.message, language)}")]
     if error.hint:
-        parts.append(text(language.gettext(error.hint)))
+        parts.append(text(sentence_in(error.hint, language)))
     return Reply(lines(parts))
 
 

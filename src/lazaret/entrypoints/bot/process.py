@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from telegram import BotCommand, Update
+from telegram.constants import ChatType
 from telegram.error import InvalidToken, TelegramError
 from telegram.ext import Application, ApplicationBuilder, ApplicationHandlerStop, ContextTypes, TypeHandler
 
@@ -208,7 +209,9 @@ class FrontDesk:
         assert message is not None
         assert message.text is not None
         assert chat is not None
-        first, *words = message.text.split()[:60] or [""]
+        first, *words = _plain(message.text).split()[:60] or [""]
+        if not first.startswith("/") and chat.type != ChatType.PRIVATE:
+            return  # people talk to each other
         name = first.removeprefix("/").split("@")[0].lower() if first.startswith("/") else "help"
         async with self.office.db.transaction() as session:
             ask = await self._ask(session, update, words)
@@ -280,16 +283,17 @@ class FrontDesk:
         person = await register_or_update_user(
             session,
             telegram_id=user.id,
-            username=user.username,
-            first_name=user.first_name,
-            last_name=user.last_name,
+            username=_plain(user.username) or None,
+            first_name=_plain(user.first_name) or None,
+            last_name=_plain(user.last_name) or None,
             language_code=user.language_code,
             first_admins=self.office.settings.telegram_admin_ids,
             at=now,
         )
         language = translator(language_of(person))
         buttons = Buttons(self.signer, user.id, language, now, self.office.settings.lazaret_public_url.rstrip("/"))
-        return Ask(self.office, session, person, words, language, buttons, now)
+        is_private = update.effective_chat is not None and update.effective_chat.type == ChatType.PRIVATE
+        return Ask(self.office, session, person, words, language, buttons, now, is_private)
 
     def _may_answer_stranger(self, person: User, at: datetime) -> bool:
         _, answered_at = self._strangers.pop(person.telegram_id, (at, at - STRANGER_REST))
@@ -300,3 +304,8 @@ class FrontDesk:
         if may_answer:
             logger.info("bot.stranger", telegram_id=person.telegram_id)
         return may_answer
+
+
+def _plain(text: str | None) -> str:
+    """What the tables can hold: no NUL, no half of a character."""
+    return (text or "").replace("\x00", "").encode("utf-8", "ignore").decode()

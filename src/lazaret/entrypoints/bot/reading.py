@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from lazaret.alerting.cards import incident_card
 from lazaret.alerting.facts import facts_of
 from lazaret.alerting.markdown import Rich, bold, code, lines, text
-from lazaret.alerting.words import duration, name_of
+from lazaret.alerting.words import duration, name_of, outcome_of, sentence_in, step_of
 from lazaret.deployments.store import list_deployments
 from lazaret.entrypoints.bot.conversation import Ask, Reply
 from lazaret.healing.requests import list_holds
@@ -15,7 +15,7 @@ from lazaret.healing.store import list_approvals
 from lazaret.healing.why import why as why_of
 from lazaret.incidents.model import OPEN
 from lazaret.incidents.store import list_incidents
-from lazaret.operations.model import LIVE, OperationStatus
+from lazaret.operations.model import LIVE, Operation, OperationStatus
 from lazaret.operations.store import list_operations
 from lazaret.probing.store import health_of
 from lazaret.servers.model import Server
@@ -88,14 +88,22 @@ async def server(ask: Ask) -> Reply:
     since = duration((ask.at - found.status_since).total_seconds(), ask.language)
     parts = [
         _server_line(ask, found),
-        text(ask.say("For {since}: {reason}", since=since, reason=found.status_reason or "–")),
+        text(
+            ask.say("For {since}: {reason}", since=since, reason=sentence_in(found.status_reason, ask.language) or "–")
+        ),
     ]
     for row in health:
         if row.read_at is not None:
             ago = duration((ask.at - row.read_at).total_seconds(), ask.language)
-            parts.append(text(ask.say("Last reading {ago} ago. {because}", ago=ago, because=row.because)))
+            parts.append(
+                text(
+                    ask.say(
+                        "Last reading {ago} ago. {because}", ago=ago, because=sentence_in(row.because, ask.language)
+                    )
+                )
+            )
     if services:
-        names = ", ".join(f"{one.service_name} ({one.status})" for one in services)
+        names = ", ".join(f"{one.service_name} ({outcome_of(one.status, ask.language)})" for one in services)
         parts.append(text(ask.say("Services: {names}", names=names)))
     parts += [
         text(f"❌ {name_of(row.cause or row.incident_type, ask.language)}: {name_of(row.status, ask.language)}")
@@ -125,7 +133,7 @@ async def operations(ask: Ask) -> Reply:
     parts = [
         text(f"{marks.get(OperationStatus(row.status), '•')} {row.id} {name_of(row.kind, ask.language)} ")
         + code(row.server_handle)
-        + text(f" {row.status}" + (f": {row.waiting_for}" if row.waiting_for else f" ({row.step})"))
+        + text(f" {outcome_of(row.status, ask.language)}{_detail(ask, row)}")
         for row in rows
     ]
     return Reply(lines(parts) if parts else text(ask.say("No operation yet.")))
@@ -139,7 +147,7 @@ async def deployments(ask: Ask) -> Reply:
         + bold(row.service_name)
         + text(f" {row.project_id} @ ")
         + code(row.server_handle)
-        + text(f":{row.port} {row.status}")
+        + text(f":{row.port} {outcome_of(row.status, ask.language)}")
         for row in rows
     ]
     if total > len(rows):
@@ -164,8 +172,18 @@ async def why_about(ask: Ask, handle: str) -> Reply:
     parts: list[Rich] = []
     for title, sentences in sections:
         if sentences:
-            parts += [bold(title), *(text(f"• {sentence[:300]}") for sentence in sentences[-6:])]
+            parts += [
+                bold(title),
+                *(text(f"• {sentence_in(sentence, ask.language)[:300]}") for sentence in sentences[-6:]),
+            ]
     return Reply(lines(parts))
+
+
+def _detail(ask: Ask, row: Operation) -> str:
+    """What an operation waits for, else where it is."""
+    if row.waiting_for:
+        return f": {name_of(row.waiting_for, ask.language)}"
+    return f" ({step_of(row.step, ask.language)})" if row.step else ""
 
 
 def _server_line(ask: Ask, found: Server) -> Rich:

@@ -9,20 +9,29 @@ import getpass
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 import typer
 
+from lazaret.entrypoints.cli.permissions import needs
 from lazaret.kernel.embedded_postgres import warm_up
-from lazaret.kernel.errors import Category, LazaretError
+from lazaret.kernel.errors import Category, Forbidden, LazaretError
 from lazaret.kernel.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
     from lazaret.entrypoints.office import Office
     from lazaret.kernel.audit import Actor
     from lazaret.kernel.secrets import Redactor
+
+_running: ContextVar[str] = ContextVar("running", default="")
+"""The command that runs, as `permissions.py` names it."""
+_caller: ContextVar[str] = ContextVar("caller", default="")
+"""The name of the token that acts."""
 
 WRONG_USE = frozenset({Category.INVALID, Category.NOT_FOUND, Category.UNAUTHENTICATED})
 
@@ -35,6 +44,7 @@ def command(function: Callable[P, Awaitable[None] | None]) -> Callable[P, None]:
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        _running.set(f"{function.__module__.rpartition('.')[2]}.{function.__name__}")
         try:
             result = function(*args, **kwargs)
             if result is not None:
@@ -79,18 +89,41 @@ def prepare(level: str | None = None) -> "tuple[Settings, Redactor]":
     return settings, redactor
 
 
-def office() -> "AbstractAsyncContextManager[Office]":
-    """The office of this machine, for one command; only what goes wrong is logged."""
+@asynccontextmanager
+async def office() -> "AsyncIterator[Office]":
+    """The office of this machine, for one command that may run; only what goes wrong is logged."""
     settings, redactor = prepare("warning")
     from lazaret.entrypoints.office import open_office  # noqa: PLC0415
 
-    return open_office(settings, redactor=redactor)
+    async with open_office(settings, redactor=redactor) as here:
+        if settings.lazaret_token is not None:
+            await _be(here, settings.lazaret_token)
+        yield here
+
+
+async def _be(here: "Office", token: "SecretStr") -> None:
+    """Act as a token does. Raises `Unauthenticated` and `Forbidden`."""
+    from lazaret.users.model import Role  # noqa: PLC0415
+    from lazaret.users.store import caller_of  # noqa: PLC0415
+
+    here.redactor.hide(token)
+    async with here.db.transaction() as session:
+        caller = await caller_of(session, token, at=here.clock.now())
+    role = needs(_running.get())
+    if not caller.role.includes(Role(role)):
+        raise Forbidden(
+            f"The token {caller.name!r} has the role {caller.role}; this command needs {role}.",
+            hint="Ask an administrator for a token with that role, or unset LAZARET_TOKEN on the machine of Lazaret.",
+        )
+    _caller.set(caller.name)
 
 
 def actor() -> "Actor":
-    """Who sits at the keyboard."""
+    """Who sits at the keyboard: the token that acts, else the user of this machine."""
     from lazaret.kernel.audit import Actor, Channel  # noqa: PLC0415
 
+    if _caller.get():
+        return Actor(_caller.get(), Channel.CLI)
     try:
         name = getpass.getuser()
     except (KeyError, OSError):

@@ -47,8 +47,12 @@ def chart(
         before = at
     return Chart(
         title=title,
-        now=f"{values[-1]:.3g}{unit}",
+        now=f"{_shown(values[-1])}{unit}",
         lines=tuple(" ".join(run) for run in runs),
-        lowest=f"{min(values):.3g}{unit}",
-        highest=f"{max(values):.3g}{unit}",
+        lowest=f"{_shown(min(values))}{unit}",
+        highest=f"{_shown(max(values))}{unit}",
     )
+
+
+def _shown(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

@@ -56,7 +56,7 @@ async def deploy(visit: Acting) -> Response:
         where = ".".join(str(part) for part in first["loc"])
         return _again(visit, form, f"{where}: {first['msg'].removeprefix('Value error, ')}")
     except LazaretError as error:
-        return _again(visit, form, f"{error.message} {error.hint}")
+        return _again(visit, form, visit.translated(error))
     return visit.back(f"/deployments/{deployment.id}", visit.say("It is being deployed."))
 
 

@@ -166,7 +166,12 @@ async def server(visit: Seeing, handle: Handle) -> Response:
 def _charts(visit: Visit, samples: Sequence[ReadingSample], since: datetime) -> list[Chart]:
     lines = (
         (visit.say("Load"), "", [(one.at, one.load_1m) for one in samples], None),
-        (visit.say("Memory free"), " MB", [(one.at, float(one.memory_available_mb)) for one in samples], None),
+        (
+            visit.say("Memory free"),
+            f" {visit.say('MB')}",
+            [(one.at, float(one.memory_available_mb)) for one in samples],
+            None,
+        ),
         (
             visit.say("Fullest disk"),
             " %",

@@ -32,7 +32,7 @@ async def incident(visit: Seeing, incident_id: Id) -> Response:
     """One incident, from its first sign to its end."""
     async with visit.office.db.transaction() as session:
         found = await store.get_incident(session, incident_id)
-        timeline = await store.timeline_of(session, incident_id, limit=1000)
+        timeline = await store.newest_of(session, incident_id, limit=1000)
         evidence = await healing.evidence_of(session, incident_id) if visit.who.role.includes(Role.OPERATOR) else None
         remedies = await healing.remedies_for(session, incident_id)
         questions = await healing.list_approvals(session, handle=found.server_handle or "", is_open=True)

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from lazaret.entrypoints.api.shapes import Id
 from lazaret.entrypoints.dashboard.web import Acting, Seeing
 from lazaret.operations.model import LIVE, Operation, OperationKind, OperationStatus
-from lazaret.operations.store import events_after, get_operation, list_operations, steps_of
+from lazaret.operations.store import get_operation, list_operations, newest_events, steps_of
 
 router = APIRouter(include_in_schema=False)
 PAGE = 50
@@ -38,7 +38,7 @@ async def operation(visit: Seeing, operation_id: Id) -> Response:
     async with visit.office.db.transaction() as session:
         found = await get_operation(session, operation_id)
         steps = await steps_of(session, operation_id)
-        events = await events_after(session, 0, operation_id=operation_id, limit=5000)
+        events, total = await newest_events(session, operation_id, limit=LOG_LINES)
     ran = {step.name: step.status for step in steps}
     tasks = [event.data for event in events if event.kind == "task"]
     names = await asyncio.to_thread(nodes_of, found)
@@ -48,8 +48,8 @@ async def operation(visit: Seeing, operation_id: Id) -> Response:
         operation=found,
         steps=steps,
         ahead=[name for name in names if name not in ran],
-        events=events[-LOG_LINES:],
-        cut=max(0, len(events) - LOG_LINES),
+        events=events,
+        cut=total - len(events),
         progress=counts[-1] if counts else None,
         is_live=found.status in LIVE,
     )

@@ -16,9 +16,10 @@ from starlette.datastructures import FormData
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from lazaret import __version__
-from lazaret.alerting.words import duration, fill, name_of, outcome_of
+from lazaret.alerting.words import duration, fill, name_of, outcome_of, sentence_in, step_of
 from lazaret.entrypoints.api.security import office_of
 from lazaret.entrypoints.office import Office
+from lazaret.healing.store import list_approvals
 from lazaret.kernel.audit import Actor, Channel
 from lazaret.kernel.errors import Forbidden, InvalidInput, LazaretError
 from lazaret.kernel.i18n import LANGUAGES, language_for, translator
@@ -49,6 +50,8 @@ class Visit:
     office: Office
     who: SignedIn
     at: datetime
+    unanswered: int = 0
+    """So many approvals wait for an answer."""
 
     @property
     def actor(self) -> Actor:
@@ -65,11 +68,17 @@ class Visit:
         said = translator(self.language).gettext(message)
         return said.format(**values) if values else said
 
+    def translated(self, error: LazaretError) -> str:
+        """What is wrong and what to do, in the person's language."""
+        words = translator(self.language)
+        return f"{sentence_in(error.message, words)} {sentence_in(error.hint, words)}".strip()
+
     def page(self, template: str, *, http_status: int = 200, **values: Any) -> HTMLResponse:
         """A page; a message left by the request before is shown once."""
         flash = unquote(self.request.cookies.get(FLASH, ""))
         kind, _, text = flash.partition("|")
         values |= {"who": self.who, "flash": text, "flash_kind": kind, "path": self.request.url.path}
+        values["unanswered"] = self.unanswered
         response = render(template, self.language, self.at, http_status=http_status, **values)
         if flash:
             response.delete_cookie(FLASH)
@@ -91,9 +100,7 @@ class Visit:
             text = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
             return self.back(to, text, kind="refused")
         except LazaretError as error:
-            return self.back(
-                to, f"{self.say(error.message)} {self.say(error.hint) if error.hint else ''}", kind="refused"
-            )
+            return self.back(to, self.translated(error), kind="refused")
 
 
 async def _visit(request: Request) -> Visit:
@@ -101,7 +108,8 @@ async def _visit(request: Request) -> Visit:
     now = office.clock.now()
     async with office.db.transaction() as session:
         who = await signed_in(session, SecretStr(secret), at=now)
-    return Visit(request, office, who, now)
+        _, unanswered = await list_approvals(session, is_open=True, limit=1)
+    return Visit(request, office, who, now, unanswered)
 
 
 def _needs(role: Role) -> Callable[..., Awaitable[Visit]]:
@@ -183,6 +191,8 @@ def _templates(language: str) -> Environment:
         "name": lambda value: name_of(value, words),
         "ago": lambda moment, now: duration((now - moment).total_seconds(), words),
         "span": lambda seconds: duration(seconds, words),
+        "step": lambda value: step_of(value, words),
+        "sentence": lambda value: sentence_in(value, words),
         "said": lambda entry: _said(entry.message, entry.data, words),
     }
     environment.globals |= {"languages": LANGUAGES, "version": __version__}
@@ -191,7 +201,9 @@ def _templates(language: str) -> Environment:
 
 def _said(message: str, data: Mapping[str, Any], words: NullTranslations) -> str:
     """A line of a timeline in a language; an old one, or one without a template, as it stands."""
-    return fill(data["template"], data.get("values", {}), words) if data.get("template") else words.gettext(message)
+    return (
+        fill(data["template"], data.get("values", {}), words) if data.get("template") else sentence_in(message, words)
+    )
 
 
 def error_page(request: Request, error: LazaretError, status: int) -> Response:
@@ -200,14 +212,14 @@ def error_page(request: Request, error: LazaretError, status: int) -> Response:
     if status == 401:
         to = quote(request.url.path if request.method == "GET" else "/")
         return RedirectResponse(f"/sign-in?to={to}", status_code=303)
-    clean = office.redactor.clean
+    clean, words = office.redactor.clean, translator(language_of(request, None))
     return render(
         "error.html",
         language_of(request, None),
         office.clock.now(),
         http_status=status,
-        message=clean(error.message),
-        hint=clean(error.hint),
+        message=sentence_in(clean(error.message), words),
+        hint=sentence_in(clean(error.hint), words),
         who=None,
         path=request.url.path,
     )

@@ -9,6 +9,7 @@ import secrets
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from lazaret.kernel.clock import Clock
 from lazaret.lab.telegram.markup import MarkupError, parse_markdown, utf16
@@ -177,17 +178,17 @@ class Telegram:
         self._ring()
         return found
 
-    def write(self, person_id: int, text: str) -> ChatMessage:
-        """A person writes to the bot."""
+    def write(self, person_id: int, text: str, chat_id: int = 0) -> ChatMessage:
+        """A person writes to the bot, or (with its id) into a group that the bot is in."""
         person = self.person(person_id)
         person.has_started, person.has_blocked = True, False
         message = ChatMessage(
-            next(self._numbers), person_id, person_id, text, [], [], int(self.clock.now().timestamp())
+            next(self._numbers), chat_id or person_id, person_id, text, [], [], int(self.clock.now().timestamp())
         )
         if text.startswith("/"):
             length = utf16(text.split(maxsplit=1)[0])
             message.entities = [{"type": "bot_command", "offset": 0, "length": length}]
-        self.chats[person_id].append(message)
+        self.chats[message.chat_id].append(message)
         self._happen({"message": self.message_json(message)})
         return message
 
@@ -298,3 +299,5 @@ def _check_keyboard(keyboard: list[list[Json]]) -> None:
                 raise Refused(400, "Bad Request: BUTTON_DATA_INVALID")
             if url is not None and not str(url).startswith(("http://", "https://", "tg://")):
                 raise Refused(400, "Bad Request: BUTTON_URL_INVALID")
+            if url is not None and "." not in (urlsplit(str(url)).hostname or ""):
+                raise Refused(400, f"Bad Request: inline keyboard button URL '{url}' is invalid: Wrong HTTP URL")
