@@ -50,7 +50,8 @@ class Settings(BaseModel):
     )
     lazaret_token: SecretStr | None = Field(
         None,
-        description="Token by which the command line acts, with its role. Empty: as the owner of the data directory.",
+        description="API token as whose holder the command line, `lazaret mcp` and the LangChain tools act. Empty: as "
+        "the owner of the data directory.",
     )
     lazaret_log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
     lazaret_log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
@@ -144,10 +145,6 @@ class Settings(BaseModel):
     # Agents
     lazaret_mcp_write: bool = Field(
         False, description="Whether tools that act are offered at /mcp, to tokens with the role operator or admin."
-    )
-    lazaret_token: SecretStr | None = Field(
-        None,
-        description="API token as whom `lazaret mcp` and the LangChain tools act. Empty: the user of this machine.",
     )
 
     # Telegram
