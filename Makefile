@@ -111,6 +111,8 @@ docs: setup ## regenerate what is generated
 	@$(BIN)/python -m lazaret.healing.graph_doc > docs/recovery_graph.md
 	@$(BIN)/python -m lazaret.agents.graph_doc > docs/orchestrator_graph.md
 	@$(BIN)/python -m lazaret.agents.tools_doc > docs/agent_tools.md
+	@$(BIN)/python -m lazaret.entrypoints.api.doc > docs/api.md
+	@$(BIN)/python -m lazaret.entrypoints.cli.doc > docs/cli.md
 	@$(BIN)/python -m lazaret.entrypoints.env_example > .env.example
 	@$(BIN)/python -m lazaret.entrypoints.metrics_doc > docs/metrics.md
 	@$(BIN)/python scripts/dashboards

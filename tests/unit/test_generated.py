@@ -6,6 +6,8 @@ import pytest
 
 from lazaret.agents.graph_doc import graph_page as orchestrator_page
 from lazaret.agents.tools_doc import tools_page
+from lazaret.entrypoints.api.doc import api_page
+from lazaret.entrypoints.cli.doc import cli_page
 from lazaret.entrypoints.env_example import env_example
 from lazaret.entrypoints.metrics_doc import metrics_page
 from lazaret.healing.graph_doc import graph_page as recovery_page
@@ -25,6 +27,8 @@ ROOT = Path(__file__).parents[2]
         ("docs/recovery_graph.md", recovery_page),
         ("docs/orchestrator_graph.md", orchestrator_page),
         ("docs/agent_tools.md", tools_page),
+        ("docs/api.md", api_page),
+        ("docs/cli.md", cli_page),
         (".env.example", env_example),
         ("docs/metrics.md", metrics_page),
     ],

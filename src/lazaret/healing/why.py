@@ -74,10 +74,19 @@ def _known(server: Server, health: list[ServerHealth], incidents: list[Incident]
             f"its provider is {server.provider}, which cannot {', '.join(cannot)}: what needs that is left to a person"
         )
     lines += [
-        f"incident {row.id} ({row.incident_type}, {row.cause}) is {row.status}, open since {_ago(row.detected_at, at)}"
+        f"incident {row.id} ({', '.join(filter(None, (row.incident_type, row.cause)))}) is {row.status}, "
+        f"open since {_ago(row.detected_at, at)}{_what_failed(row)}"
         for row in incidents
     ]
     return lines
+
+
+def _what_failed(incident: Incident) -> str:
+    """What a failed operation left in its incident: the step, the error, and what to do."""
+    details = incident.details
+    if incident.incident_type != IncidentType.PROVISIONING_FAILED or not details.get("error"):
+        return ""
+    return f": {details.get('step') or 'it'} failed: {details['error']} {details.get('hint') or ''}".rstrip()
 
 
 async def _story(session: AsyncSession, incident: Incident, at: datetime) -> list[str]:
@@ -105,8 +114,7 @@ async def _next(
     if lines:
         return lines
     if incidents:
-        numbers = ", ".join(str(row.id) for row in incidents)
-        return [f"nothing by itself: a person must act. Try again: lazaret incidents recover {numbers}"]
+        return [_for_a_person(server, incidents)]
     if server.status == ServerStatus.RESERVED:
         return ["nothing, ever: it is not on the list of managed servers"]
     if server.status in PARKED:
@@ -114,6 +122,13 @@ async def _next(
     if server.status == ServerStatus.ERROR:
         return [f"nothing by itself. Set it up again: lazaret provision {server.handle}"]
     return ["it is watched; nothing is to be done"]
+
+
+def _for_a_person(server: Server, incidents: list[Incident]) -> str:
+    if all(row.incident_type == IncidentType.PROVISIONING_FAILED for row in incidents):
+        return f"nothing by itself. Mend what is said, then set it up again: lazaret provision {server.handle}"
+    numbers = ", ".join(str(row.id) for row in incidents)
+    return f"nothing by itself: a person must act. Try again: lazaret incidents recover {numbers}"
 
 
 def _of_operation(live: Operation, at: datetime) -> str:

@@ -19,8 +19,10 @@ from lazaret.kernel.clock import Clock
 from lazaret.kernel.errors import Conflict
 from lazaret.lab.playing import Play
 from lazaret.lab.simulated_commands import AUTHORIZED_KEYS, CommandTable, RemoteCall
+from lazaret.lab.simulated_doors import ServiceDoors
 from lazaret.lab.simulated_faults import PLAYS, Obstacle
 from lazaret.lab.simulated_network import Listener, full_backlog
+from lazaret.lab.simulated_services import SimulatedService
 from lazaret.lab.store import write_private
 from lazaret.lab.tasks import StoredSecret
 
@@ -45,6 +47,8 @@ class HostState(BaseModel):
     boot_id: str = Field(default_factory=lambda: str(uuid.uuid4()))
     ailments: list[str] = Field(default_factory=list)
     """What its readings show: `docker_down`, `disk_full`, `firewall_off`."""
+    services: dict[str, SimulatedService] = Field(default_factory=dict)
+    """What was deployed on it, by name."""
     booted_at_s: float = 0.0
     """Of the clock's monotonic time."""
     is_cut: bool = False
@@ -86,6 +90,7 @@ class SimulatedHost:
         self._boot: asyncio.Task[None] | None = None
         self._listener: Listener | None = None
         self._plug: list[socket.socket] = []
+        self._doors = ServiceDoors(address)
 
     @property
     def is_on(self) -> bool:
@@ -134,6 +139,7 @@ class SimulatedHost:
         await self._end_boot()
         self._silence()
         self._is_on = False
+        self._open_doors()
         self._passing.clear()
         self.state.ailments = [one for one in self.state.ailments if one not in _ENDING_WITH_A_BOOT]
         self.remember()
@@ -157,6 +163,29 @@ class SimulatedHost:
             raise Conflict(f"Host {self.handle_id} is off.")
         self.clear(Obstacle.LOCK_OUT)
 
+    def bring_about(self, service: SimulatedService) -> None:
+        """Deploy, stop or remove a service."""
+        if service.state == "removed":
+            self.state.services.pop(service.name, None)
+        elif service.state == "stopped" and service.name in self.state.services:
+            self.state.services[service.name].state = service.state
+        elif service.runs:
+            self.state.services[service.name] = service
+        self.remember()
+        self._open_doors()
+
+    def ail(self, ailment: str) -> None:
+        """Let its readings show that."""
+        self.state.ailments = [*self.state.ailments, ailment]
+        self.remember()
+        self._open_doors()
+
+    def cure(self, ailment: str) -> None:
+        """What its readings show ends, if they show it."""
+        self.state.ailments = [one for one in self.state.ailments if one != ailment]
+        self.remember()
+        self._open_doors()
+
     def restart_ssh(self) -> None:
         """Open connections end, and new ones meet the state as it is now: keys, host key, policy."""
         if self._listener is not None:
@@ -170,6 +199,7 @@ class SimulatedHost:
             self._listener = None
         self._pull_plug()
         self._is_on = False
+        self._open_doors()
         if self._state_file is not None:
             self._state_file.unlink(missing_ok=True)
 
@@ -207,6 +237,7 @@ class SimulatedHost:
 
     def _listen_as_it_is(self) -> None:
         """As power, boot and obstacles want it. Nothing changes before the boot is over."""
+        self._open_doors()
         if not self._is_on or self._boot is not None or self._listener is None:
             return
         obstacles = self.obstacles
@@ -220,6 +251,13 @@ class SimulatedHost:
             self._listener.hang()
         else:
             self._listener.open()
+
+    def _open_doors(self) -> None:
+        """A service answers while its host is up, Docker runs and the network lets it; a hung kernel only listens."""
+        is_up = self._is_on and self._boot is None and not self.obstacles & {Obstacle.CUT, Obstacle.HANG}
+        works = is_up and "docker_down" not in self.state.ailments
+        services = self.state.services.values() if works else ()
+        self._doors.set({service.port for service in services if service.runs and service.is_public})
 
     async def _end_boot(self) -> None:
         if self._boot is not None:

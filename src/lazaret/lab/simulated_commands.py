@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lazaret.lab.simulated_readings import STREAM, stream
+from lazaret.lab.simulated_services import SimulatedService
 
 if TYPE_CHECKING:
     import asyncssh
@@ -23,6 +24,9 @@ AUTHORIZED_KEYS = "/root/.ssh/authorized_keys"
 PLAYBOOK_TASK = "lazaret-simulated-task"
 PLAYBOOK_REPORT = "lazaret-simulated-report"
 WRITE_FILE = "lazaret-simulated-write"
+SERVICE = "lazaret-simulated-service"
+MENDED_BY = {"restart docker.service": "docker_down", "apt-get clean": "disk_full"}
+"""What a script that says this mends."""
 
 
 class RemoteCall:
@@ -143,6 +147,25 @@ async def add_authorized_keys(host: SimulatedHost, call: RemoteCall) -> int:
     return 0
 
 
+async def script(host: SimulatedHost, call: RemoteCall) -> int:
+    """`sh -s` with a script on its input: what a remedy sends. What it understands mends something."""
+    text = await call.read_stdin()
+    understood = [ailment for words, ailment in MENDED_BY.items() if words in text]
+    for ailment in understood:
+        host.cure(ailment)
+    if not understood:
+        call.complain("sh: 1: sh: not found\n")
+    return 0 if understood else 127
+
+
+async def service(host: SimulatedHost, call: RemoteCall) -> int:
+    """`lazaret-simulated-service` with a service on its input: it is brought about. It writes no log of its own."""
+    wanted = SimulatedService.model_validate_json(await call.read_stdin())
+    host.bring_about(wanted)
+    call.write(json.dumps({"logs": f"{wanted.name} is simulated and writes no log"}) + "\n")
+    return 0
+
+
 def playbook_task(switches: Switchboard | None = None) -> Behaviour:
     """Answers `lazaret-simulated-task PLAYBOOK POSITION TASK`: bring one task to the described state, at once.
 
@@ -190,16 +213,6 @@ async def report(host: SimulatedHost, call: RemoteCall) -> int:
     return 0
 
 
-async def script(host: SimulatedHost, call: RemoteCall) -> int:
-    """`sh -s`: the one script that a simulated host understands restarts Docker."""
-    if "restart docker.service" not in await call.read_stdin():
-        call.complain("sh: 1: sh: not found\n")
-        return 127
-    host.state.ailments = [ailment for ailment in host.state.ailments if ailment != "docker_down"]
-    host.remember()
-    return 0
-
-
 def _key_in(line: str) -> str:
     """The public key that stands in a line, with its comment; empty when there is none."""
     words = line.replace("'", " ").replace('"', " ").split()
@@ -220,6 +233,7 @@ DEFAULT_COMMANDS = CommandTable(
         PLAYBOOK_TASK: playbook_task(),
         PLAYBOOK_REPORT: report,
         WRITE_FILE: write_file,
+        SERVICE: service,
         STREAM: stream,
     },
     fragments={"authorized_keys": add_authorized_keys},

@@ -13,8 +13,10 @@ from typing import Any
 
 import asyncssh
 
+from lazaret.deployments.spec import check_compose
 from lazaret.kernel.clock import Clock, SystemClock
-from lazaret.lab.simulated_commands import PLAYBOOK_REPORT, PLAYBOOK_TASK, WRITE_FILE
+from lazaret.lab.simulated_commands import PLAYBOOK_REPORT, PLAYBOOK_TASK, SERVICE, WRITE_FILE
+from lazaret.lab.simulated_services import SimulatedService
 from lazaret.servers.access import SshEndpoint
 from lazaret.servers.configuration import PlaybookNotFound, PlaybookResult, PlaybookTimeout, TaskEvent, TaskState
 
@@ -87,14 +89,14 @@ class SimulatedConfigurationRunner:
         *,
         host_keys: Sequence[str],
         private_key: Path,
-        variables: Mapping[str, Any],  # noqa: ARG002 - a simulated host has nothing to set
+        variables: Mapping[str, Any],
         on_event: Callable[[TaskEvent], Awaitable[None]],
         timeout_s: float,
     ) -> PlaybookResult:
         """Play all tasks, then hand back the host's report."""
         if playbook not in PLAYBOOKS:
             raise PlaybookNotFound(f"There is no playbook {playbook!r}.", hint=f"There are {', '.join(PLAYBOOKS)}.")
-        play = _Play(self, playbook, on_event)
+        play = _Play(self, playbook, variables, on_event)
         try:
             async with asyncio.timeout(timeout_s) as limit:
                 connection = await _log_in(endpoint, host_keys, private_key)
@@ -127,8 +129,13 @@ class _Play:
     """One run of one playbook."""
 
     def __init__(
-        self, runner: SimulatedConfigurationRunner, playbook: str, on_event: Callable[[TaskEvent], Awaitable[None]]
+        self,
+        runner: SimulatedConfigurationRunner,
+        playbook: str,
+        variables: Mapping[str, Any],
+        on_event: Callable[[TaskEvent], Awaitable[None]],
     ) -> None:
+        self._variables = variables
         self._runner = runner
         self._playbook = playbook
         self._on_event = on_event
@@ -147,6 +154,8 @@ class _Play:
             written = await _say(connection, f"{WRITE_FILE} {BASELINE_FILE}", stdin=self._runner.baseline_version)
             self._changed += bool(written["changed"])
         self._report = await _say(connection, PLAYBOOK_REPORT)
+        if self._playbook == "deploy_service" and "service_name" in self._variables:
+            self._report |= await _say(connection, SERVICE, stdin=_service_of(self._variables).model_dump_json())
 
     def result(self, *, failed_task: str = "", error: str = "", unreachable: bool = False) -> PlaybookResult:
         """How it stands now."""
@@ -190,6 +199,20 @@ class _Play:
     ) -> None:
         now, total = self._runner.clock.now(), len(self._tasks)
         await self._on_event(TaskEvent(now, self.task, state, message, position, total, duration_s))
+
+
+def _service_of(variables: Mapping[str, Any]) -> SimulatedService:
+    """What the playbook's variables ask for; containers are called as Docker Compose calls them."""
+    name, port = str(variables["service_name"]), int(variables["service_port"])
+    compose = variables.get("service_compose_file")
+    services = check_compose(compose)["services"] if compose else {}
+    return SimulatedService(
+        name=name,
+        state=variables["service_state"],
+        port=port,
+        is_public=port in variables["published_tcp_ports"],
+        containers=[str(one.get("container_name") or f"{name}-{key}-1") for key, one in services.items()],
+    )
 
 
 async def _log_in(endpoint: SshEndpoint, host_keys: Sequence[str], private_key: Path) -> asyncssh.SSHClientConnection:

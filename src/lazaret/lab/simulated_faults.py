@@ -55,13 +55,11 @@ def _check_it_can(host: SimulatedHost, parameters: Mapping[str, Any]) -> None:
 
 def _ailment(ailment: str) -> Play[SimulatedHost]:
     async def inflict(host: SimulatedHost, _: Mapping[str, Any]) -> str:
-        host.state.ailments = [*host.state.ailments, ailment]
-        host.remember()
+        host.ail(ailment)
         return ""
 
     async def heal(host: SimulatedHost, _: str) -> None:
-        host.state.ailments = [one for one in host.state.ailments if one != ailment]
-        host.remember()
+        host.cure(ailment)
 
     async def holds(host: SimulatedHost, _: str) -> bool:
         return ailment in host.state.ailments

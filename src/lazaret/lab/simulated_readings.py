@@ -45,10 +45,19 @@ def reading_of(host: "SimulatedHost", *, full: bool) -> str:
         line["full"] = {
             "machine": state.machine_id,
             "disks": {"/": [99 if "disk_full" in ailing else 20, 5, 40_000]},
-            "docker": {"running": "docker_down" not in ailing, "containers": {}},
+            "docker": {"running": "docker_down" not in ailing, "containers": _containers(host)},
             "firewall": "firewall_off" not in ailing,
             "failed": [],
             "reboot": False,
             "baseline": state.files.get("/etc/lazaret/baseline", "").strip(),
         }
     return json.dumps(line, separators=(",", ":"))
+
+
+def _containers(host: "SimulatedHost") -> dict[str, str]:
+    """The state of each container by its name."""
+    return {
+        name: "running" if service.runs else "exited"
+        for service in host.state.services.values()
+        for name in service.containers
+    }

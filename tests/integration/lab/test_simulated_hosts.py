@@ -1,15 +1,18 @@
 """Simulated hosts from outside: logins, policy, silence, reboots, reinstalls, playbooks."""
 
 import asyncio
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import asyncssh
+import httpx
 import pytest
 
 from lazaret.lab.calls import Call
 from lazaret.lab.instance import Lab
 from lazaret.lab.simulated_configuration import BASELINE_FILE, FailurePlan, SimulatedConfigurationRunner
+from lazaret.lab.simulated_readings import reading_of
 from lazaret.provisioning.steps.install_access_key import SCRIPT
 from lazaret.servers.access import SshEndpoint
 from lazaret.servers.configuration import PlaybookNotFound, PlaybookTimeout, TaskEvent, TaskState
@@ -123,7 +126,7 @@ class Playing:
         self._server, self._key = server, key
         self.events: list[TaskEvent] = []
 
-    async def play(self, playbook="provision_server", timeout_s=10.0, host_keys=None):
+    async def play(self, playbook="provision_server", timeout_s=10.0, host_keys=None, variables=None):
         self.events = []
 
         async def note(event: TaskEvent) -> None:
@@ -134,7 +137,7 @@ class Playing:
             SshEndpoint(self._server.address, self._server.ssh_port),
             host_keys=host_keys or [await host_key(self._server)],
             private_key=self._key.path,
-            variables={},
+            variables=variables or {},
             on_event=note,
             timeout_s=timeout_s,
         )
@@ -192,6 +195,45 @@ async def test_time_out_and_unknown_playbook_are_errors(lab, server, trusted):
     await lab.cloud.power_off(server.server_id)
     with pytest.raises(PlaybookTimeout):
         await Playing(server, trusted).play(timeout_s=0.3, host_keys=[known])
+
+
+WEB = {
+    "service_name": "web",
+    "service_state": "deployed",
+    "service_port": 20000,
+    "published_tcp_ports": [20000],
+    "service_compose_file": "services: {app: {image: nginx}}",
+}
+
+
+async def says_http(server) -> bool:
+    async with httpx.AsyncClient(trust_env=False, timeout=1) as client:
+        try:
+            return (await client.get(f"http://{server.address}:20000/")).status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+async def test_a_service_answers_while_its_host_and_docker_run(lab, server, log_in, trusted):
+    host, cloud, number = lab.cloud.host(server.server_id), lab.cloud, server.server_id
+    assert (await Playing(server, trusted).play("deploy_service", variables=WEB)).ok
+    assert await says_http(server)
+    assert json.loads(reading_of(host, full=True))["full"]["docker"]["containers"] == {"web-app-1": "running"}
+    await cloud.inflict(number, "docker_stopped", {})
+    assert not await says_http(server)
+    async with log_in(server, client_keys=[str(trusted.path)]) as connection:
+        await connection.run("sh -s", input="timeout 60 systemctl restart docker.service\n")
+    assert await says_http(server) and not await cloud.faults(number)
+    await cloud.inflict(number, "sshd_stopped", {})
+    assert await says_http(server), "only SSH is gone"
+    await cloud.heal(number, "sshd_stopped")
+    await cloud.power_off(number)
+    assert not await says_http(server)
+    await cloud.power_on(number)
+    await answers_again(server)
+    assert await says_http(server)
+    assert (await Playing(server, trusted).play("deploy_service", variables=WEB | {"service_state": "stopped"})).ok
+    assert not await says_http(server)
 
 
 async def test_installing_a_key_twice_keeps_one_line(lab, server, log_in, trusted):

@@ -29,6 +29,22 @@ from lazaret.entrypoints.mcp.door import PATH, McpDoor
 from lazaret.entrypoints.office import Office
 from lazaret.kernel.loops import end_tasks
 
+ROUTERS = tuple(
+    module.router
+    for module in (
+        users,
+        audit,
+        servers,
+        incidents,
+        healing,
+        deployments,
+        operations,
+        processes,
+        tokens,
+        events,
+        health,
+    )
+)
 LARGEST_BODY = 1024 * 1024
 """Bytes; nothing that is sent here needs more."""
 PROTECTION = {
@@ -68,20 +84,8 @@ def create_app(office: Office) -> FastAPI:
     app.state.facts = FleetFacts(office)
     add_problem_handlers(app, office.redactor)
     app.middleware("http")(_protect)
-    for module in (
-        users,
-        audit,
-        servers,
-        incidents,
-        healing,
-        deployments,
-        operations,
-        processes,
-        tokens,
-        events,
-        health,
-    ):
-        app.include_router(module.router)
+    for router in ROUTERS:
+        app.include_router(router)
     add_dashboard(app)
     return app
 

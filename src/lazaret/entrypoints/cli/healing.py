@@ -241,7 +241,8 @@ async def show(incident_id: Number, as_json: AsJson = False) -> None:
     if as_json:
         print_json([rows_of(incident) | {"timeline": [rows_of(line) for line in lines]}])
         return
-    print_fields({name: value for name, value in rows_of(incident).items() if name != "details"})
+    told = {name: incident.details.get(name) for name in ("operation_id", "step", "error", "hint")}
+    print_fields({name: value for name, value in rows_of(incident).items() if name != "details"} | told)
     typer.echo()
     for line in lines:
         typer.echo(f"{line.at:%Y-%m-%d %H:%M:%S}  {line.kind:<11}  {line.message}")

@@ -56,7 +56,9 @@ async def servers(
                 )
                 for row in rows
             ],
-            empty="No servers yet. `lazaret doctor` says whether a provider is set up.",
+            empty="No such server."
+            if status or managed is not None
+            else "No servers yet. `lazaret doctor` says whether a provider is set up.",
         )
 
 

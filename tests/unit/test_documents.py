@@ -1,0 +1,90 @@
+"""The documents hold together: links resolve, blocks follow the convention, and what can go wrong has its section."""
+
+import re
+from pathlib import Path
+
+import pytest
+from tests.documents import (
+    COMMANDS,
+    LANGUAGES,
+    ROOT,
+    WHY_NOT_RUN,
+    all_pages,
+    anchors_of,
+    blocks_of,
+    links_of,
+    run_pages,
+)
+
+from lazaret.incidents.model import IncidentType
+from lazaret.kernel.errors import LazaretError
+from lazaret.probing.symptoms import Condition
+from lazaret.provisioning.graph import STEPS
+from lazaret.servers import access, guard, provider
+
+RUNBOOK = ROOT / "docs" / "runbooks" / "server_incident_recovery.md"
+NAMES = [str(page.relative_to(ROOT)) for page in all_pages()]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_lead_somewhere(name: str) -> None:
+    page = ROOT / name
+    broken = []
+    for link in links_of(page):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and target.suffix == ".md" and anchor not in anchors_of(target)):
+            broken.append(link)
+    assert not broken, f"{name} links to what is not there: {broken}"
+
+
+@pytest.mark.parametrize("page", run_pages(), ids=lambda page: page.name)
+def test_blocks_follow_the_convention(page: Path) -> None:
+    for block in blocks_of(page):
+        assert block.language in LANGUAGES, f"{block.place}: {block.language or 'no language'} is none of {LANGUAGES}"
+        if any(mark.startswith("not run") for mark in block.marks):
+            assert block.language == COMMANDS, block.place
+            assert block.why_not_run in WHY_NOT_RUN, f"{block.place}: {block.why_not_run!r} is no reason"
+
+
+def test_few_commands_are_not_run() -> None:
+    """The marks, listed: at most one block of commands in four is not run."""
+    blocks = [block for page in run_pages() for block in blocks_of(page) if block.language == COMMANDS]
+    exempt = [f"{block.place}: {block.why_not_run}" for block in blocks if block.why_not_run]
+    print("\n".join(exempt))
+    assert len(exempt) <= len(blocks) / 4, exempt
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = ROOT / "docs" / "README.md"
+    linked = {(index.parent / link.partition("#")[0]).resolve() for link in links_of(index) if ":" not in link}
+    listed_elsewhere = {(ROOT / "docs" / name).resolve() for name in ("decisions", "howto")}
+    missing = {page.resolve() for page in all_pages()} - linked - {index.resolve()}
+    assert not [page for page in missing if not listed_elsewhere.intersection(page.parents)]
+
+
+def codes_of(root: type[LazaretError]) -> set[str]:
+    return {root.code}.union(*(codes_of(kind) for kind in root.__subclasses__()))
+
+
+def test_whatever_can_go_wrong_has_its_section_in_the_runbook() -> None:
+    """Anchors are what programs call it, so that an alert or an error code can be pasted behind the #."""
+    wanted = {kind.value for kind in IncidentType} | {condition.value for condition in Condition}
+    wanted |= codes_of(provider.ProviderError) | codes_of(access.AccessError) | {guard.TouchRefused.code}
+    wanted |= {"converge_failed", "preflight_failed", "verification_failed", "nothing_to_install"}
+    wanted |= {"password_not_given", "key_conflict", "step_timeout", "remedy_failed", "needs_a_person"}
+    missing = wanted - anchors_of(RUNBOOK)
+    assert not missing, missing
+
+
+def test_every_alert_leads_into_the_runbook() -> None:
+    alerts = (ROOT / "deploy" / "prometheus" / "alerts.yml").read_text(encoding="utf-8")
+    leads = re.findall(r"runbook: \S*?server_incident_recovery\.md#(\S+)", alerts)
+    assert leads and not set(leads) - anchors_of(RUNBOOK)
+
+
+def test_every_step_of_provisioning_is_in_the_runbook() -> None:
+    text = RUNBOOK.read_text(encoding="utf-8")
+    assert not [step.name for step in STEPS if f"`{step.name}`" not in text]
