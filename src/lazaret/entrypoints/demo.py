@@ -222,4 +222,4 @@ async def _how_to_look(office: Office, telegram: TelegramServer, console: Consol
         link = await create_login_link(session, "you", Role.ADMIN, audit.WORKER, at=office.clock.now())
     console.print(f"\n  dashboard  {address}/sign-in/{link.get_secret_value()}", soft_wrap=True)
     console.print(f"  phone      {telegram.root_url}/phone?person={YOU}")
-    console.print(f"  API        {address}/docs   (token: {await _token(office)})\n", soft_wrap=True)
+    console.print(f"  API        {address}   (token: {await _token(office)})\n", soft_wrap=True)

@@ -22,7 +22,7 @@ def start_screen(settings: Settings, *, parts: Collection[str], address: str, fi
     """The lines."""
     lines = ["", f"  Lazaret {__version__}: {' and '.join(sorted(parts))}", ""]
     if address and "api" in parts:
-        lines.append(f"  API          {address}   (description: {address}/docs)")
+        lines.append(f"  API          {address}   (description: {address}/openapi.json)")
     elif address:
         lines.append(f"  metrics      {address}/metrics")
     lines.append(f"  data         {settings.lazaret_data_dir}")

@@ -18,7 +18,7 @@ _NOTHING: Json = {}
 
 _HEAD = """# API
 
-Generated from the routes by `make docs`; the same for programs is at `/openapi.json`, and to be tried at `/docs`.
+Generated from the routes by `make docs`; the same for programs is at `/openapi.json`.
 
 - **Who may call:** send `Authorization: Bearer TOKEN`. `lazaret token create NAME --role viewer|operator|admin` makes
   one; each role may do what the one before it may. A route says which it needs; those that need none say so.
