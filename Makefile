@@ -5,6 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.made-from-the-lock
 TIMED = scripts/timed
+UV ?= uv
+LOCK = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .PHONY: help
 help: ## this list
@@ -24,6 +26,11 @@ $(STAMP): requirements.lock pyproject.toml scripts/system-packages
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@$(BIN)/python -m compileall -q src/lazaret # else each start compiles it where bytecode may not be written
 	@touch $(STAMP)
+
+.PHONY: lock
+lock: ## both lists of pinned packages anew, after a change in pyproject.toml; needs uv
+	@$(LOCK) --group dev pyproject.toml -o requirements.lock >/dev/null
+	@$(LOCK) --constraint requirements.lock pyproject.toml -o requirements-run.lock >/dev/null
 
 .PHONY: demo
 demo: setup ## two new servers on their way to `ready`; ARGS=--once ends by itself
