@@ -77,16 +77,16 @@ class Up:
     async def end(self) -> int:
         if self.process.returncode is None:
             self.process.terminate()
-        return await asyncio.wait_for(self.process.wait(), 15)
+        return await asyncio.wait_for(self.process.wait(), 60)
 
 
-async def start_up(shell: Shell, name: str = "up") -> Up:
+async def start_up(shell: Shell, name: str = "up", *, program: str = LAZARET) -> Up:
     """Start `lazaret up` and return when it answers; says how long that took."""
     begun = asyncio.get_running_loop().time()
     log = shell.directory / f"{name}.log"
     with log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
-            LAZARET, "up", env=shell.whole_environment, cwd=shell.directory, stdout=file, stderr=file
+            program, "up", env=shell.whole_environment, cwd=shell.directory, stdout=file, stderr=file
         )
     up = Up(process, log)
     async with asyncio.timeout(90), httpx.AsyncClient(trust_env=False) as client:
