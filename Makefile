@@ -71,7 +71,7 @@ integration: setup ## real PostgreSQL, real HTTP, simulated hosts; most of it wa
 
 .PHONY: acceptance
 acceptance: setup ## real hosts, where this machine can boot them
-	@$(BIN)/pytest -q -n 2 --dist loadfile tests/acceptance
+	@$(BIN)/pytest -q -m "not long" -n 2 --dist loadfile tests/acceptance
 
 .PHONY: test
 test: setup ## every check there is
@@ -79,7 +79,7 @@ test: setup ## every check there is
 
 .PHONY: test-all
 test-all: test ## every check, and the long ones
-	@$(BIN)/pytest -q -m slow tests
+	@$(BIN)/pytest -q -m long --timeout 1800 tests
 
 .PHONY: nightly
 nightly: setup ## the properties, the safety rules' among them, over at least 5,000 made-up histories each

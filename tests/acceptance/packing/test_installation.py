@@ -16,7 +16,7 @@ from tests.acceptance.packing.images import ENVIRONMENT, MAKE_IMAGES, OVERRIDE
 MISSING = missing_for_real_hosts()
 pytestmark = [
     pytest.mark.real_host,
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.skipif(bool(MISSING), reason="; ".join(MISSING)),
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.timeout(1800),
