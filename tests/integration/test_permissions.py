@@ -62,7 +62,7 @@ MATRIX = {
         pages=("GET /sign-in", "POST /sign-in", "GET /sign-in/{secret}", "POST /sign-in/{secret}"),
         commands=("start",),
     ),
-    "run Lazaret": Row(ANYBODY, cli=("up", "api", "worker", "monitor", "bot", "demo", "doctor")),
+    "run Lazaret": Row(ANYBODY, cli=("up", "api", "worker", "monitor", "bot", "mcp", "demo", "doctor")),
     "see whether it lives": Row(ANYBODY, api=("GET /healthz", "GET /readyz", "GET /metrics")),
     "see Lazaret's own processes": Row(V, api=("GET /api/processes/",), cli=("processes",)),
     "be oneself": Row(V, pages=("POST /sign-out", "POST /language"), commands=("help", "mute", "language", "login")),
