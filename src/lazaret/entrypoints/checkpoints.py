@@ -6,9 +6,12 @@ from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
+from lazaret import migrations
+
 
 async def open_checkpoints(conninfo: str, stack: AsyncExitStack, *, most: int) -> AsyncPostgresSaver:
     """A saver over at most `most` connections, each checked before use, so that a restarted database is survived."""
+    await migrations.upgrade_bookmarks(conninfo)
     pool = AsyncConnectionPool(
         conninfo,
         min_size=1,

@@ -84,7 +84,7 @@ async def _database_address(settings: Settings, stack: AsyncExitStack) -> str:
 async def _bring_up_to_date(conninfo: str) -> None:
     try:
         if not await migrations.is_current(conninfo):
-            await migrations.upgrade(conninfo)
+            await migrations.upgrade_schema(conninfo)
     except psycopg.OperationalError as error:
         raise Unavailable(
             f"The database does not answer: {type(error).__name__}.",

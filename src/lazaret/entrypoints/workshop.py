@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from lazaret import migrations
 from lazaret.adapters.ansible import baseline_version, load_variables
 from lazaret.adapters.doors import Doors
 from lazaret.adapters.ssh import AsyncSshAccess, SshReadingStreams
@@ -55,6 +56,7 @@ class Workshop:
 async def open_workshop(office: Office) -> AsyncIterator[Workshop]:
     """Everything that a worker needs: providers, SSH, Ansible, the graph and its checkpoints."""
     settings = office.settings
+    await migrations.upgrade_bookmarks(office.conninfo)
     async with AsyncExitStack() as stack:
         workflows: dict[OperationKind, Workflow] = {}
         providers = await open_providers(settings, office.db, office.clock, stack)

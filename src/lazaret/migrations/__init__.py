@@ -15,12 +15,24 @@ TURN_POLL_S = 0.1
 
 
 async def upgrade(conninfo: str, revision: str = "head") -> None:
-    """Bring the database at `conninfo` to `revision`; nothing happens when it is there already."""
-    from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver  # noqa: PLC0415 - heavy, and seldom needed
+    """Bring the database at `conninfo` to `revision`, its bookmarks too; nothing happens when all is there already."""
+    await upgrade_schema(conninfo, revision)
+    await upgrade_bookmarks(conninfo)
 
+
+async def upgrade_schema(conninfo: str, revision: str = "head") -> None:
+    """Our own tables alone: what every process needs before it can say anything."""
     async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
         await _take_turn(connection)
         await asyncio.to_thread(command.upgrade, alembic_config(conninfo), revision)
+
+
+async def upgrade_bookmarks(conninfo: str) -> None:
+    """The tables of LangGraph's checkpointer, by its own migrations: for who runs graphs or clears up behind them."""
+    from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver  # noqa: PLC0415 - half a second
+
+    async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
+        await _take_turn(connection)
         async with AsyncPostgresSaver.from_conn_string(conninfo) as checkpoints:
             await checkpoints.setup()
 
