@@ -1,0 +1,143 @@
+"""Every command in the documents is typed, and prints what they promise.
+
+One session serves all pages, each with a server of its own; a page, or a block marked `(newcomer)`, that begins with
+nothing has a session to itself. The convention is told in docs/README.md, the pages are read by `tests.documents`.
+"""
+
+import asyncio
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.documents import COMMANDS, OUTPUT, Block, blocks_of, run_pages
+from tests.integration.documents.matching import matches
+from tests.integration.documents.session import (
+    LONG_RUNNING,
+    QUICK,
+    Printed,
+    Session,
+    close_terminal,
+    is_reading,
+    new_terminal,
+    open_zygote,
+)
+
+pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
+MOST_FAILURES = 15
+PATIENCE_S = float(os.environ.get("PATIENCE_S", "60"))
+HOSTS = 6
+"""Each page looks at a server of its own, in turn."""
+PAGES = [page for page in run_pages() if any(block.language == COMMANDS for block in blocks_of(page))]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def zygote() -> AsyncIterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix="lzrzyg-"))
+    process, path = await open_zygote(directory)
+    yield path
+    process.terminate()
+    await process.wait()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(zygote: Path) -> AsyncIterator[Session]:
+    """A lab, its Telegram, and `lazaret up` that has set all servers up."""
+    terminal = new_terminal(zygote, QUICK)
+    session = Session(terminal)
+    try:
+        await session.telegram("lazaret lab telegram --port 8899")
+        printed = await terminal.type(f'eval "$(lazaret lab up --simulated --hosts {HOSTS} --time-scale 0.003 --env)"')
+        assert printed.code == 0, printed.out
+        await session.up()
+        assert session.token
+        async with asyncio.timeout(60):
+            while (await session.get("/api/servers/?status=ready&limit=1"))["total"] != HOSTS:
+                await asyncio.sleep(0.2)
+        yield session
+    finally:
+        await close_terminal(terminal)
+
+
+def steps_of(page: Path) -> Iterator[tuple[Block, Block | None]]:
+    """The page's commands and files, each with the output that follows it."""
+    blocks = blocks_of(page)
+    for position, block in enumerate(blocks):
+        if block.language == OUTPUT:
+            continue
+        following = blocks[position + 1] if position + 1 < len(blocks) else None
+        yield block, following if following is not None and following.language == OUTPUT else None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+async def test_commands(page: Path, shared: Session, zygote: Path) -> None:
+    shared.handle = f"vps-{900001 + PAGES.index(page) % HOSTS}"
+    newcomer = Session(new_terminal(zygote, QUICK))
+    wrong: list[str] = []
+    try:
+        for block, promised in steps_of(page):
+            session = newcomer if "newcomer" in block.marks else shared
+            if block.file:
+                file = session.terminal.directory / block.file
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(session.here(block.text), encoding="utf-8")
+            elif block.language == COMMANDS and not block.why_not_run:
+                wrong += await do(session, block, promised)
+            if len(wrong) == MOST_FAILURES:
+                break
+    finally:
+        await close_terminal(newcomer.terminal)
+        await tidy(shared)
+    if wrong:
+        pytest.fail("\n\n".join(wrong), pytrace=False)
+
+
+async def do(session: Session, block: Block, promised: Block | None) -> list[str]:
+    """Type one block; what stays is started beside it. Returns what is not as the document says."""
+    lines = block.text.splitlines()
+    staying = [line for line in lines if LONG_RUNNING.match(line.strip())]
+    text = "\n".join(line for line in lines if line not in staying).strip()
+    wrong = []
+    if text:
+        printed = await typed(session, block, text, promised)
+        if not is_as_promised(session, block, promised, printed):
+            wanted = f" and promises\n{promised.text}" if promised is not None else ""
+            said = f"{block.place}: {text}\nended with {printed.code} and printed\n{printed.out}"
+            wrong.append(f"{said}\nThe document says exit code {block.exit_code}{wanted}")
+    for line in staying:
+        command = re.sub(r"\s+#.*", "", line.strip())
+        if "telegram" in command:
+            await session.telegram(command)
+        else:
+            await session.up()
+    return wrong
+
+
+def is_as_promised(session: Session, block: Block, promised: Block | None, printed: Printed) -> bool:
+    """Exit code and output."""
+    as_said = promised is None or matches(session.here(promised.text), printed.out)
+    return as_said and printed.code == block.exit_code
+
+
+async def typed(session: Session, block: Block, text: str, promised: Block | None) -> Printed:
+    """Once; or, where it only reads, until it prints what is promised or patience ends."""
+    script = await session.command(text)
+    deadline = asyncio.get_running_loop().time() + PATIENCE_S
+    while True:
+        printed = await session.terminal.type(script)
+        done = is_as_promised(session, block, promised, printed)
+        if done or not is_reading(script) or asyncio.get_running_loop().time() > deadline:
+            return printed
+        await asyncio.sleep(0.3)
+        script = await session.command(text)
+
+
+async def tidy(session: Session) -> None:
+    """Leave nothing behind for the next page."""
+    await session.terminal.type(f"lazaret lab heal {session.handle}; lazaret lab switch --clear; lazaret unfreeze")
