@@ -81,7 +81,9 @@ async def approvals_by_id(session: AsyncSession, ids: Collection[int]) -> list[A
 async def get_approval(session: AsyncSession, approval_id: int, *, for_update: bool = False) -> Approval:
     """The question, or `NotFound`."""
     statement = select(Approval).where(Approval.id == approval_id)
-    found = await session.scalar(statement.with_for_update() if for_update else statement)
+    if for_update:  # what the session knows of it may be older than the lock
+        statement = statement.with_for_update().execution_options(populate_existing=True)
+    found = await session.scalar(statement)
     if found is None:
         raise NotFound(f"There is no approval {approval_id}.", hint="`lazaret approvals` lists them.")
     return found

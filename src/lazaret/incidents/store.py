@@ -206,7 +206,9 @@ async def change_incident(
 async def get_incident(session: AsyncSession, incident_id: int, *, for_update: bool = False) -> Incident:
     """The incident, or `NotFound`."""
     statement = select(Incident).where(Incident.id == incident_id)
-    incident = await session.scalar(statement.with_for_update() if for_update else statement)
+    if for_update:  # what the session knows of it may be older than the lock
+        statement = statement.with_for_update().execution_options(populate_existing=True)
+    incident = await session.scalar(statement)
     if incident is None:
         raise NotFound(f"There is no incident {incident_id}.", hint="`lazaret incidents` lists them.")
     return incident

@@ -164,7 +164,9 @@ async def admins(session: AsyncSession) -> list[User]:
 async def get_user(session: AsyncSession, telegram_id: int, *, for_update: bool = False) -> User:
     """The user with this Telegram id, or `NotFound`."""
     statement = select(User).where(User.telegram_id == telegram_id).execution_options(populate_existing=True)
-    user = await session.scalar(statement.with_for_update() if for_update else statement)
+    if for_update:  # what the session knows of it may be older than the lock
+        statement = statement.with_for_update().execution_options(populate_existing=True)
+    user = await session.scalar(statement)
     if user is None:
         raise NotFound(f"There is no user with the Telegram id {telegram_id}.")
     return user
