@@ -306,7 +306,7 @@ async def test_a_crash_between_sending_and_writing_down_loses_nothing(
         raise RuntimeError("the process dies here")
 
     monkeypatch.setattr(post.messenger, "send", send_and_die)
-    with pytest.raises(ExceptionGroup):
+    with pytest.raises(RuntimeError, match="the process dies here"):
         await post.notifier.run_pass()
     monkeypatch.undo()
     post.restart()

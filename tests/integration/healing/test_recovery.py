@@ -143,7 +143,11 @@ async def test_a_system_that_was_wiped_is_reinstalled_only_after_a_yes(scene: Sc
     await scene.until_resolved(lost, timeout_s=90)
     assert acts(scene, lost).count("reinstall") == 2
     assert (await scene.remedies(lost))[-1] == "reinstall helped"
-    assert (await scene.operations(lost))[-1].status == OperationStatus.SUCCEEDED
+
+    async def ended() -> bool:  # a moment after its incident
+        return (await scene.operations(lost))[-1].status == OperationStatus.SUCCEEDED
+
+    await scene.until("the recovery has ended", ended)
     await scene.until_watched()
 
 

@@ -12,6 +12,7 @@ VIEWER, OPERATOR, ADMIN = "viewer", "operator", "admin"
 NEEDS: Mapping[str, str] = {
     "reading.servers": VIEWER,
     "reading.processes": VIEWER,
+    "processes.mcp": VIEWER,
     "healing.why": VIEWER,
     "healing.check": OPERATOR,
     "healing.holds": VIEWER,
