@@ -137,8 +137,7 @@ class LabNetwork:
         """Take cable and namespace away; its address falls silent. Idempotent."""
         with suppress(CommandFailed):
             await run("ip", "link", "delete", link.interface)
-        if link.namespace_path.exists():
-            await run("ip", "netns", "delete", link.namespace)
+        await _delete_namespace(link.namespace)
 
     async def remove(self, handle_id: int) -> None:
         """Free the address of a host, with all that hangs on it."""
@@ -153,7 +152,7 @@ class LabNetwork:
     async def down(self) -> None:
         """Take everything away that carries this lab's tag, also what a crashed process left. Idempotent."""
         for namespace in _namespaces(f"lazaret-{self._tag}-"):
-            await run("ip", "netns", "delete", namespace)
+            await _delete_namespace(namespace)
         with suppress(CommandFailed):
             await run("ip", "link", "delete", self.bridge)
         self._numbers.clear()
@@ -187,6 +186,16 @@ def _mac_of(address: IPv4Address) -> str:
 
 def _namespaces(prefix: str) -> list[str]:
     return sorted(path.name for path in _NAMESPACES.glob(f"{prefix}*"))
+
+
+async def _delete_namespace(name: str) -> None:
+    """Idempotent, also when somebody else deletes it in the same moment."""
+    try:
+        if name in _namespaces(name):
+            await run("ip", "netns", "delete", name)
+    except CommandFailed:
+        if name in _namespaces(name):
+            raise
 
 
 async def _networks_in_use() -> list[IPv4Network]:

@@ -21,7 +21,7 @@ from lazaret.probing import store
 from lazaret.probing.fleet import AnchorState, FleetVerdict, judge_fleet
 from lazaret.probing.reading import Reading
 from lazaret.probing.share import BEAT_S, share_of
-from lazaret.probing.verdict import Expectations, Phase, Verdict, forget_silence
+from lazaret.probing.verdict import Expectations, Phase, Verdict, disbelieve_loss, forget_silence
 from lazaret.probing.watcher import Senses, WatchedServer, Watcher
 from lazaret.servers.access import SshEndpoint
 
@@ -177,6 +177,7 @@ class Monitor:
             return
         (self._unwell.discard if verdict.phase is Phase.WELL else self._unwell.add)(handle)
         if verdict.phase is Phase.LOST and await self._is_blind():
+            self._disbelieve(watcher)
             return
         self._told[handle] = key
         pending = self._dirty.get(handle)
@@ -199,6 +200,12 @@ class Monitor:
                 self._anchor_state = (self._clock.monotonic(), state)
             await self._believe(self._judge_fleet(state))
         return bool(self.blind)
+
+    def _disbelieve(self, watcher: Watcher) -> None:
+        """What was found while blind is no loss, and its end no change; one that was told before stays one."""
+        told = self._told.get(watcher.server.handle)
+        if told is None or told[0] not in {Phase.LOST, Phase.RETURNING}:
+            watcher.watch = disbelieve_loss(watcher.watch, self._clock.now())
 
     def _judge_fleet(self, anchors: AnchorState) -> FleetVerdict:
         verdicts = {handle: watcher.verdict for handle, watcher in self.watchers.items()}

@@ -21,6 +21,7 @@ __all__ = [
     "ServerWatch",
     "Symptom",
     "Verdict",
+    "disbelieve_loss",
     "forget_silence",
     "judge",
     "new_watch",
@@ -47,7 +48,7 @@ class Phase(StrEnum):
 
 
 class ServerWatch(NamedTuple):
-    """All that is remembered of one server. Made by `new_watch`, changed by `observe` and `forget_silence` only.
+    """All that is remembered of one server. Made and changed by the functions below only.
 
     A tuple, for each reading makes a new one, and tuples are made ten times as fast as frozen dataclasses.
     """
@@ -106,6 +107,14 @@ def forget_silence(watch: ServerWatch, at: datetime) -> ServerWatch:
     if watch.lost is not None:
         return watch._replace(bad=(), good_signs=0)
     return watch._replace(bad=(), well_at=None, started_at=at)
+
+
+def disbelieve_loss(watch: ServerWatch, at: datetime) -> ServerWatch:
+    """It was found lost by an observer who was blind: nobody was told, so it never was, and the grace begins anew."""
+    changes = tuple(change for change in watch.changes if change != watch.lost_at)
+    return watch._replace(
+        bad=(), well_at=None, started_at=at, lost=None, lost_at=None, began_at=None, good_signs=0, changes=changes
+    )
 
 
 def observe(

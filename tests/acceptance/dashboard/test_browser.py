@@ -149,7 +149,7 @@ async def test_in_russian(desk: Desk) -> None:
         await page.click("text=Русский")
         assert await page.inner_text("h1") == "Парк"
         await page.goto(f"{desk.url}/incidents/1")
-        assert "совсем не отвечает" in await page.inner_text("h1")
+        assert "Совсем не отвечает" in await page.inner_text("h1")
 
 
 async def test_two_hundred_open_pages_cost_one_listener(desk: Desk) -> None:

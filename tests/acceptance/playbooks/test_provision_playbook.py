@@ -50,10 +50,12 @@ ROLE = """- name: Leave a mark
 ROLE_HANDLERS = """- name: Leave another
   ansible.builtin.copy: {content: "mine\\n", dest: /etc/own-handler, mode: "0644"}
 """
-HOLD_LOCK = """import fcntl, time
+HOLD_LOCK = """import fcntl, os, time
 with open("/var/lib/dpkg/lock-frontend", "w") as file:
     fcntl.lockf(file, fcntl.LOCK_EX)
-    time.sleep(9)
+    open("/tmp/holds", "w").close()
+    while os.path.exists("/tmp/holds"):
+        time.sleep(0.2)
 """
 
 
@@ -210,12 +212,21 @@ async def test_a_second_run_changes_nothing_and_arms_nothing(stage: Stage) -> No
 
 async def test_who_holds_the_package_lock_is_told(stage: Stage) -> None:
     await stage.say(
-        "cat > /tmp/hold.py; setsid python3 /tmp/hold.py </dev/null >/dev/null 2>&1 & sleep 1", stdin=HOLD_LOCK
+        "cat > /tmp/hold.py; setsid python3 /tmp/hold.py </dev/null >/dev/null 2>&1 &"
+        " until test -e /tmp/holds; do sleep 0.2; done",
+        stdin=HOLD_LOCK,
     )
-    result = await stage.provision()
+    running = asyncio.create_task(stage.provision())
+    try:
+        async with asyncio.timeout(120):
+            while not any(event.state is TaskState.WAITING for event in stage.events):
+                await asyncio.sleep(0.2)
+    finally:
+        await stage.say("rm -f /tmp/holds")
+    result = await running
     assert (result.ok, result.changed) == (True, 0), result.error
     told = [event.message for event in stage.events if event.state is TaskState.WAITING]
-    assert any(message.startswith("waiting for python3 (") for message in told), told
+    assert told[0].startswith("waiting for python3 ("), told
 
 
 async def test_a_published_port_is_closed_whatever_is_restarted(stage: Stage) -> None:

@@ -17,6 +17,7 @@ from lazaret.probing.verdict import (
     Expectations,
     Phase,
     ServerWatch,
+    disbelieve_loss,
     forget_silence,
     judge,
     new_watch,
@@ -128,6 +129,18 @@ def test_blindness_ages_no_timer() -> None:
     watch = forget_silence(fold(reading(1), *lost_looks(60)[:6]), at(70))
     assert phase(watch, 70) is Phase.UNJUDGED
     assert phase(fold(*lost_looks(71), watch=watch), 80) is not Phase.LOST
+
+
+def test_a_loss_that_a_blind_observer_found_counts_for_nothing() -> None:
+    watch = fold(reading(1))
+    for number in range(RULES.flap_changes):
+        begin = 60.0 + 100 * number
+        watch = disbelieve_loss(fold(*lost_looks(begin), watch=watch), at(begin + 10))
+        assert phase(watch, begin + 10) is Phase.UNJUDGED
+        watch = fold(reading(begin + 50), watch=watch)
+        verdict = judge(watch, at(begin + 50), RULES, WEB)
+        assert (verdict.phase, verdict.flapping) == (Phase.WELL, False)
+    assert phase(fold(*lost_looks(2000), watch=watch), 2010) is Phase.LOST, "what is seen after it counts"
 
 
 def test_coming_back_needs_more_than_one_good_sign() -> None:

@@ -2,7 +2,7 @@
 
 A file has `title`, then `events` and `verdicts` (and a `plan`), or `fleet`, or `storm`. Times are seconds from a start.
 An event is a whole `reading` (what is not said of it is in order), or a look: `stream`, `tcp`, `login`, `service` with
-what it met, or `blindness_ends`. A rung that ends with `?` asks first.
+what it met, or `disbelieved` (the loss was found while blind), or `blindness_ends`. A rung that ends with `?` asks.
 """
 
 import json
@@ -21,7 +21,7 @@ from lazaret.probing.reading import DiskUse, DockerState, FullReading, Reading
 from lazaret.probing.rules import Rules
 from lazaret.probing.sighting import Means, Seen, Sighting
 from lazaret.probing.symptoms import Condition, Expectations
-from lazaret.probing.verdict import Phase, ServerWatch, forget_silence, judge, new_watch, observe
+from lazaret.probing.verdict import Phase, ServerWatch, disbelieve_loss, forget_silence, judge, new_watch, observe
 from lazaret.servers.model import RebuildPolicy
 from lazaret.servers.provider import Capability
 
@@ -54,6 +54,7 @@ class Event(Strict):
     tcp: Seen | None = None
     login: Seen | None = None
     service: Seen | None = None
+    disbelieved: bool = False
     blindness_ends: bool = False
 
 
@@ -128,6 +129,8 @@ def test_situation(path: Path) -> None:
 
 
 def after(watch: ServerWatch, event: Event, expectations: Expectations) -> ServerWatch:
+    if event.disbelieved:
+        return disbelieve_loss(watch, moment(event.at))
     if event.blindness_ends:
         return forget_silence(watch, moment(event.at))
     if event.reading is not None:
