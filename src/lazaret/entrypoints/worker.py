@@ -30,6 +30,7 @@ async def run_worker(office: Office) -> None:
         group.create_task(restarting("queue", lambda: workshop.queue.work(concurrency=concurrency), office.clock))
         group.create_task(every(RECONCILE_S, "reconcile", lambda: _reconcile(workshop), office.clock))
         group.create_task(every(PURSUE_S, "pursuit", lambda: _pursue(workshop), office.clock))
+        group.create_task(every(CLEAR_AWAY_S, "retention", lambda: _clear_away(office), office.clock))
         if workshop.inventories:
             interval_s = office.settings.server_sync_interval
             patience_s = max(INVENTORY_PATIENCE_S, 5 * interval_s)

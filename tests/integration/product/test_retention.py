@@ -1,5 +1,6 @@
 """What is kept and what goes: old details go, what is live, owed or for good stays."""
 
+import asyncio
 from datetime import datetime, timedelta
 
 import pytest
@@ -7,9 +8,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.entrypoints import retention
+from lazaret.entrypoints.office import Office
 from lazaret.entrypoints.retention import KEPT, clear_away
+from lazaret.entrypoints.worker import run_worker
 from lazaret.kernel.clock import SystemClock
 from lazaret.kernel.database import Database
+from lazaret.kernel.loops import end_tasks
 from tests.integration.rows import add_server
 
 KEEP = timedelta(days=30)
@@ -78,6 +82,21 @@ async def test_what_is_live_or_owed_stays_however_old(db: Database, clock: Syste
     gone = await clear_away(db, keep=KEEP, at=clock.now())
     visits = {"web_sessions", "login_links", "sign_in_tries"}
     assert {table for table, count in gone.items() if count} == visits
+
+
+async def test_a_worker_clears_away_by_itself(office: Office) -> None:
+    async with office.db.transaction() as session:
+        await session.execute(
+            text("insert into sign_in_tries (address, at) values ('x', :at)"),
+            {"at": office.clock.now() - timedelta(days=99)},
+        )
+    working = asyncio.create_task(run_worker(office))
+    try:
+        async with asyncio.timeout(30):
+            while (await counts(office.db, "sign_in_tries"))["sign_in_tries"]:
+                await asyncio.sleep(0.1)
+    finally:
+        await end_tasks(working)
 
 
 async def test_more_than_fits_into_one_transaction(
