@@ -20,6 +20,7 @@ from lazaret.servers import store as servers
 from lazaret.servers.status import ServerStatus
 
 MOST_ROWS = 50
+NEWEST_LINES = 30
 LONGEST_WAIT_S = 50
 """Clients give up after a minute."""
 POLL_S = 0.5
@@ -116,8 +117,8 @@ async def get_incident(call: Call, *, incident_id: Number) -> dict[str, Any]:
     """One incident with the newest lines of its story: what was seen, decided and tried."""
     async with call.parts.db.transaction() as session:
         row = await incidents.get_incident(session, incident_id)
-        timeline = await incidents.timeline_of(session, incident_id)
-    return answers.incident_detail(row, timeline[-30:])
+        timeline = await incidents.newest_of(session, incident_id, limit=NEWEST_LINES)
+    return answers.incident_detail(row, timeline)
 
 
 async def list_operations(

@@ -10,7 +10,7 @@ from lazaret.healing.incidents_of import WATCHED_TYPES
 from lazaret.healing.store import remedies_for
 from lazaret.healing.storms import end_storms_if_over
 from lazaret.incidents.model import Incident, IncidentStatus, IncidentType, TimelineKind
-from lazaret.incidents.store import change_incident, get_incident, open_of, tell, timeline_of
+from lazaret.incidents.store import change_incident, get_incident, newest_of, open_of, tell
 from lazaret.kernel import audit
 from lazaret.kernel.clock import Clock
 from lazaret.kernel.database import Database
@@ -165,6 +165,6 @@ def _unattended() -> Select[int]:
 
 
 async def _say_once(session: AsyncSession, incident: Incident, message: str, *, at: datetime, **values: object) -> None:
-    lines = await timeline_of(session, incident.id)
-    if not lines or lines[-1].message != message.format(**values):
+    newest = await newest_of(session, incident.id, limit=1)
+    if not newest or newest[0].message != message.format(**values):
         tell(session, incident, TimelineKind.DECISION, message, at=at, **values)

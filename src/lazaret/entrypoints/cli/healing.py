@@ -31,6 +31,8 @@ Number = Annotated[int, typer.Argument(min=1, max=2**63 - 1)]
 For = Annotated[str, typer.Option("--for", help="How long, for example 30m, 4h or 2d. Left out: until it is lifted.")]
 Note = Annotated[str, typer.Option(help="Why; others will read it.")]
 
+NEWEST_LINES = 500
+"""Of an incident's story."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -234,10 +236,10 @@ async def list_incidents(
 @incident_app.command()
 @command
 async def show(incident_id: Number, as_json: AsJson = False) -> None:
-    """One incident with its story."""
+    """One incident with the newest lines of its story."""
     async with office() as here, here.db.transaction() as session:
         incident = await incidents.get_incident(session, incident_id)
-        lines = await incidents.timeline_of(session, incident_id)
+        lines = await incidents.newest_of(session, incident_id, limit=NEWEST_LINES)
     if as_json:
         print_json([rows_of(incident) | {"timeline": [rows_of(line) for line in lines]}])
         return

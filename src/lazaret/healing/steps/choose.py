@@ -12,7 +12,7 @@ from lazaret.healing.state import PlannedStep, RecoveryState
 from lazaret.healing.steps.step import Next, StepResult, to_a_person
 from lazaret.healing.store import remedy_of
 from lazaret.incidents.model import UNPROVED, TimelineKind
-from lazaret.incidents.store import timeline_of
+from lazaret.incidents.store import newest_of
 from lazaret.operations.outcome import Wait
 from lazaret.probing.verdict import Condition
 
@@ -24,7 +24,7 @@ FRESH_S = 3.0
 async def choose(ctx: HealingContext, state: RecoveryState) -> StepResult:
     """Look first: late recovery cancels what was not begun."""
     rung = state["rung"]
-    if await _has_begun(ctx, rung):
+    if await _is_at_work(ctx, rung):
         return Next("act", "goes on with what was begun")
     can_log_in = state["can_log_in"]
     if not _is_fresh(ctx, state["looked_at"]):
@@ -67,7 +67,7 @@ def _is_fresh(ctx: HealingContext, looked_at: str) -> bool:
     return (ctx.run.clock.now() - datetime.fromisoformat(looked_at)).total_seconds() < FRESH_S
 
 
-async def _has_begun(ctx: HealingContext, rung: int) -> bool:
+async def _is_at_work(ctx: HealingContext, rung: int) -> bool:
     async with ctx.run.db.transaction() as session:
         begun = await remedy_of(session, ctx.run.operation_id, rung)
         return begun is not None and begun.ended_at is None
@@ -77,8 +77,8 @@ async def wait_for_room(ctx: HealingContext, remedy: Remedy, because: str) -> Wa
     """Held back: say so once in the timeline, and look again soon, for the reason may go or the server come back."""
     why = f"{remedy} is held back: {because}"
     async with ctx.run.db.transaction() as session:
-        lines = await timeline_of(session, ctx.incident_id)
-    if not lines or lines[-1].message != ctx.run.redactor.clean(why):
+        newest = await newest_of(session, ctx.incident_id, limit=1)
+    if not newest or newest[0].message != ctx.run.redactor.clean(why):
         await ctx.tell(TimelineKind.DECISION, why)
     until = ctx.run.clock.now() + timedelta(seconds=ctx.parts.look_again_s)
     return Wait(why, asks_for=HELD_BACK, until=until)
