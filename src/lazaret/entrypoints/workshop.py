@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from lazaret import migrations
 from lazaret.adapters.ansible import baseline_version, load_variables
 from lazaret.adapters.doors import Doors
 from lazaret.adapters.ssh import AsyncSshAccess, SshReadingStreams
@@ -56,17 +55,16 @@ class Workshop:
 async def open_workshop(office: Office) -> AsyncIterator[Workshop]:
     """Everything that a worker needs: providers, SSH, Ansible, the graph and its checkpoints."""
     settings = office.settings
-    await migrations.upgrade_bookmarks(office.conninfo)
     async with AsyncExitStack() as stack:
         workflows: dict[OperationKind, Workflow] = {}
         providers = await open_providers(settings, office.db, office.clock, stack)
+        checkpointer = await open_checkpoints(office.conninfo, stack, most=settings.lazaret_worker_concurrency + 1)
         if providers:
             parts = _parts(office, providers)
             deploying = DeployWorkflow(
                 DeployParts(parts.configuration, parts.access, office.secrets, parts.key.private_key, office.redactor)
             )
             parts = replace(parts, redeployer=Redeployer(deploying))
-            checkpointer = await open_checkpoints(office.conninfo, stack, most=settings.lazaret_worker_concurrency + 1)
             workflow = ProvisioningWorkflow(parts, checkpointer)
             workflows = {
                 OperationKind.PROVISION: workflow,

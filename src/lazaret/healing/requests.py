@@ -6,6 +6,7 @@ Records answers and intents; touches no machine.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -80,16 +81,7 @@ class Infirmary:
             actor=actor,
             note=note,
         )
-        audit.record(
-            session,
-            actor,
-            f"approval.{decision}",
-            f"server:{approval.server_handle}",
-            at=at,
-            operation_id=operation.id,
-            approval_id=approval.id,
-            remedy=approval.remedy,
-        )
+        _note_answer(session, approval, decision, actor, at=at)
         if operation.status == OperationStatus.WAITING and operation.waiting_for == APPROVAL:
             await self.intents.resume(session, operation, actor, at=at, note=f"{approval.remedy} {decision} by {actor}")
         return approval
@@ -117,16 +109,7 @@ class Infirmary:
         store.decide(approval, decision, str(actor), at=at, note=note[:LONGEST_REASON])
         if decision is Decision.APPROVED:
             approval.operation_id = (await self._grant(session, approval, actor, at=at)).id
-        audit.record(
-            session,
-            actor,
-            f"approval.{decision}",
-            f"server:{approval.server_handle}",
-            at=at,
-            operation_id=approval.operation_id,
-            approval_id=approval.id,
-            wish=approval.remedy,
-        )
+        _note_answer(session, approval, decision, actor, at=at)
         return approval
 
     async def _grant(self, session: AsyncSession, approval: Approval, actor: audit.Actor, *, at: datetime) -> Operation:
@@ -307,6 +290,22 @@ async def list_windows(session: AsyncSession, *, at: datetime) -> list[Maintenan
         .order_by(MaintenanceWindow.starts_at)
     )
     return list(rows)
+
+
+def _note_answer(
+    session: AsyncSession, approval: Approval, decision: Decision, actor: audit.Actor, *, at: datetime
+) -> None:
+    what: dict[str, Any] = {"remedy" if approval.wish is None else "wish": approval.remedy}
+    audit.record(
+        session,
+        actor,
+        f"approval.{decision}",
+        _subject(approval.server_handle),
+        at=at,
+        operation_id=approval.operation_id,
+        approval_id=approval.id,
+        **what,
+    )
 
 
 def _check_reason(reason: str) -> None:

@@ -4,7 +4,8 @@ asyncssh is written for every packet that there is; on an open stream nearly all
 alone in what arrived, sealed with AES-GCM. Those are opened here in one call. Everything else, and everything about
 which there is the least doubt, goes asyncssh's own way with nothing touched, so keys are exchanged anew, windows grow
 and errors are found as ever. It looks into asyncssh's private parts, so it is used only where all of them are as
-known, and the contract tests hold both ways against real servers. Why: docs/decisions/0041.
+known. Contract tests hold both ways against servers of asyncssh, the lab's real hosts against OpenSSH. Why:
+docs/decisions/0041.
 """
 
 import asyncio

@@ -96,10 +96,16 @@ class Telegram:
         """Answers to presses by the id of the callback query."""
         self.limits = Limits()
         self.changed = asyncio.Event()
+        self.is_closing = False
         self._updates: list[Json] = []
         self._numbers = itertools.count(1)
         self._update_numbers = itertools.count(1000)
         self._spent: dict[int, list[float]] = defaultdict(list)
+
+    def close(self) -> None:
+        """Whoever waits for something to happen waits no longer."""
+        self.is_closing = True
+        self._ring()
 
     # --- the bot's side
 
@@ -154,7 +160,7 @@ class Telegram:
             )
         self._updates = [one for one in self._updates if one["update_id"] >= offset] if offset > 0 else self._updates
         ends_at = self.clock.monotonic() + timeout_s
-        while not self._updates and self.clock.monotonic() < ends_at:
+        while not self._updates and not self.is_closing and self.clock.monotonic() < ends_at:
             try:
                 async with asyncio.timeout(min(0.5, max(0.01, ends_at - self.clock.monotonic()))):
                     await self.changed.wait()

@@ -105,6 +105,7 @@ class TelegramServer:
             yield self
         finally:
             pushing.cancel()
+            self.telegram.close()
             server.should_exit = True
             await asyncio.gather(serving, pushing, return_exceptions=True)
             listening.close()
