@@ -25,6 +25,7 @@ from lazaret.kernel import audit
 from lazaret.kernel.secrets import Redactor
 from lazaret.kernel.settings import load_settings
 from lazaret.lab.instance import Lab
+from lazaret.lab.rack import Rack
 from lazaret.lab.simulated_network import full_backlog
 from lazaret.operations.model import Operation
 from lazaret.probing.model import ServerHealth
@@ -43,6 +44,19 @@ HURRY = {
     "LAZARET_PROVIDER_CALLS_PER_MINUTE": "6000",
     "LAZARET_WORKER_DEAD_AFTER": "3",
 }
+
+
+@dataclass(frozen=True)
+class PreparedDisk:
+    """The disk of a host that was set up, and the key that opens it."""
+
+    image: Path
+    key: Path
+
+    def rack(self, name: str, directory: Path) -> Rack:
+        from lazaret.lab.nspawn_rack import NspawnRack
+
+        return NspawnRack(name=name, directory=directory / "lab" / "hosts", first_disk=self.image)
 
 
 @dataclass
@@ -192,19 +206,34 @@ class Scene:
 
 @asynccontextmanager
 async def scene_of(
-    hosts: int, *, simulated: bool = True, static: int = 0, left_logins: bool = True, **settings: str
+    hosts: int,
+    *,
+    simulated: bool = True,
+    prepared: PreparedDisk | None = None,
+    static: int = 0,
+    left_logins: bool = True,
+    **settings: str,
 ) -> AsyncIterator[Scene]:
     """`hosts` servers, ready and watched; the first `static` of them as hosts of a file.
 
-    Without `left_logins` nobody knows the passwords of these, and they wait to be set up.
+    Without `left_logins` nobody knows the passwords of these, and they wait to be set up. Real hosts that boot a
+    `prepared` disk are adopted, which takes seconds.
     """
     directory = Path(tempfile.mkdtemp(prefix="lazaret-healing-"))
     directory.chmod(0o755)
     state_dir = None if simulated else directory / "lab"
-    lab = Lab(name=f"h{os.getpid()}", hosts=hosts, simulated=simulated, state_dir=state_dir)
+    lab = Lab(
+        name=f"h{os.getpid()}",
+        hosts=hosts,
+        simulated=simulated,
+        state_dir=state_dir,
+        rack=prepared.rack(f"h{os.getpid()}", directory) if prepared else None,
+    )
     try:
         async with lab:
             environment = lab.environment() | HURRY | {"LAZARET_DATA_DIR": str(directory)} | settings
+            if prepared:
+                environment["ORCHESTRATOR_SSH_PRIVATE_KEY_PATH"] = str(prepared.key)
             static_ids = frozenset(server.server_id for server in lab.cloud.servers()[:static])
             if static:
                 environment |= _as_static(lab, static_ids, directory, left_logins=left_logins)

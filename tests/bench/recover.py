@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-SCENARIOS = ("tests/acceptance/healing/test_scenarios.py", "tests/acceptance/healing/test_fleet.py")
+SCENARIOS = tuple(f"tests/acceptance/healing/test_{name}.py" for name in ("scenarios", "fleet", "killed"))
 
 
 def main() -> int:

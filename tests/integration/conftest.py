@@ -34,7 +34,11 @@ def postgres() -> Iterator[str]:
     directory.chmod(0o755)  # as root it runs as a user of its own
     server = EmbeddedPostgres(directory / "data")
     try:
-        yield server.start()
+        conninfo = server.start()
+        for setting in ("fsync", "full_page_writes"):  # the tests kill it, never the machine below it
+            run_sql(conninfo, f"alter system set {setting} = off")
+        run_sql(conninfo, "select pg_reload_conf()")
+        yield conninfo
     finally:
         server.wipe()
         shutil.rmtree(directory, ignore_errors=True)

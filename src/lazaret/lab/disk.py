@@ -23,6 +23,14 @@ echo "$3" > "$1/etc/machine-id"
 exec chroot "$1" ssh-keygen -q -A
 """
 
+# What must not be the same on two hosts, of which a copy makes its own. Root directory as argument.
+_DEPERSONALISE = """\
+set -eu
+rm -f "$1"/etc/ssh/ssh_host_* "$1"/var/lib/dbus/machine-id "$1"/etc/apt/sources.list.d/debian.sources
+rm -rf "$1"/var/log/journal/*
+: > "$1/etc/machine-id"
+"""
+
 _INSTALL_KEY = "umask 077; mkdir -p /root/.ssh; cat >> /root/.ssh/authorized_keys"
 
 
@@ -57,6 +65,18 @@ class HostDisk:
             raise Conflict("The host has no disk; create it first.")
         if not self.root.is_mount():
             await self._mount(self._image)
+
+    async def save_as_template(self, path: Path) -> None:
+        """A copy from which `make` makes other disks: all that was set up, nothing that makes it this host."""
+        await unmount(self.root)
+        copy = ("cp", "--reflink=auto", "--sparse=auto", str(self._image), str(self._unfinished))
+        await run(*copy, timeout_s=_COPY_TIMEOUT_S)
+        await self._mount(self._unfinished)
+        try:
+            await run("sh", "-c", _DEPERSONALISE, "sh", str(self.root))
+        finally:
+            await unmount(self.root)
+        await run("mv", str(self._unfinished), str(path), timeout_s=_COPY_TIMEOUT_S)
 
     @property
     def has_kept(self) -> bool:

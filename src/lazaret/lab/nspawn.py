@@ -53,8 +53,10 @@ class NspawnHost:
         network: LabNetwork,
         packages: PackageCache,
         templates: Templates,
+        first_disk: Path | None = None,
     ) -> None:
         self.handle_id = record.handle_id
+        self._first_disk = first_disk
         self._record = record
         self._directory = directory
         self._disk = HostDisk(directory)
@@ -99,11 +101,18 @@ class NspawnHost:
     async def create(self, *, os: str, hostname: str, root_password: SecretStr) -> None:
         """(Re)make the disk from the template `os`, with host keys and a machine id of its own. Off afterwards."""
         self._record.os, self._record.hostname = os, hostname
-        template = await self._template()
+        template = self._first_disk or await self._template()
+        self._first_disk = None
         async with self._power:
             await self._off()
             await self._disk.remove()
             await self._make_disk(template, root_password)
+
+    async def save_disk(self, path: Path) -> None:
+        """Off, and a copy of the disk as it is now, for the `first_disk` of a rack."""
+        async with self._power:
+            await self._off()
+            await self._disk.save_as_template(path)
 
     async def wipe(self) -> None:
         """Boot a fresh system of the same kind, name and root password; the old disk is kept aside."""

@@ -23,7 +23,8 @@ class NspawnRack:
     """A `Rack` of real Debian hosts.
 
     `directory` is the lab's; without one it gets a place of its own, which no later process finds. `cache` holds what
-    all labs of the machine share: disk templates and packages.
+    all labs of the machine share: disk templates and packages. `first_disk` is what a new host boots first, in place of
+    the provider's image: what `NspawnHost.save_disk` kept of a host that was set up. A reinstall is from the template.
     """
 
     simulated = False
@@ -31,13 +32,21 @@ class NspawnRack:
     templates = (DEBIAN_13, DEBIAN_12)
     hosts_at_once = max(2, os.cpu_count() or 0)
 
-    def __init__(self, *, name: str, directory: Path | None = None, cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        directory: Path | None = None,
+        cache: Path | None = None,
+        first_disk: Path | None = None,
+    ) -> None:
         shared = cache or default_cache_directory()
         self._directory = directory or shared / "labs" / f"{name}-{uuid.uuid4().hex[:8]}"
         self._tag = lab_tag(name, self._directory)
         self.network = LabNetwork(self._tag)
         self.packages = PackageCache(run_directory=self._directory / "packages", packages=shared / "packages")
         self._disks = Templates(shared / "templates")
+        self._first_disk = first_disk
         self._hosts: dict[int, NspawnHost] = {}
 
     async def up(self) -> None:
@@ -98,6 +107,7 @@ class NspawnRack:
             network=self.network,
             packages=self.packages,
             templates=self._disks,
+            first_disk=self._first_disk,
         )
         self._hosts[record.handle_id] = host
         return host

@@ -7,6 +7,7 @@ import pytest_asyncio
 
 from lazaret.lab.images import make_web_image
 from tests.acceptance.healing.ward import Ward
+from tests.acceptance.prepared import prepared_disk
 from tests.healing_scene import scene_of
 
 
@@ -14,7 +15,7 @@ from tests.healing_scene import scene_of
 async def ward(request: pytest.FixtureRequest) -> AsyncIterator[Ward]:
     """Servers that are ready; a module says how many by `SERVERS`, and more by `SETTINGS`."""
     settings = {"LAZARET_REMEDY_PATIENCE": "0.4", **getattr(request.module, "SETTINGS", {})}
-    async with scene_of(request.module.SERVERS, simulated=False, **settings) as scene:
+    async with scene_of(request.module.SERVERS, simulated=False, prepared=await prepared_disk(), **settings) as scene:
         made = Ward(scene)
         for handle in made.handles:
             await make_web_image(made.host(handle))
