@@ -14,6 +14,7 @@ from lazaret.adapters.ssh.access_key import access_key_of
 from lazaret.alerting.failure import tell_failure
 from lazaret.deployments.playing import DeployParts
 from lazaret.deployments.redeploy import Redeployer
+from lazaret.deployments.store import has_running
 from lazaret.deployments.workflow import DeployWorkflow
 from lazaret.entrypoints.checkpoints import open_checkpoints
 from lazaret.entrypoints.configuration import configuration_of
@@ -146,6 +147,7 @@ def _inventory(office: Office, provider: Provider) -> Inventory:
         office.clock,
         permissions=office.intents.permissions,
         ssh_port=office.settings.lazaret_ssh_port,
+        has_services=has_running,
         on_admitted=provision,
         on_rebuild_due=rebuild,
     )

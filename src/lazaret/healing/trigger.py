@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.healing.blindness import end_blindness_of_the_dead
 from lazaret.healing.incidents_of import WATCHED_TYPES
+from lazaret.healing.moot import close_moot
 from lazaret.healing.store import remedies_for
 from lazaret.healing.storms import end_storms_if_over
 from lazaret.incidents.model import Incident, IncidentStatus, IncidentType, TimelineKind
@@ -115,6 +116,7 @@ class Pursuit:
         async with self._db.transaction() as session:
             await end_storms_if_over(session, self._rules, at=self._clock.now())
             await end_blindness_of_the_dead(session, at=self._clock.now())
+            await close_moot(session, at=self._clock.now())
             candidates = [incident_id for (incident_id,) in await session.execute(_unattended())]
         begun = 0
         for incident_id in candidates:

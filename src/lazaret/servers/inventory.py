@@ -40,6 +40,7 @@ class Inventory:
         *,
         permissions: Permissions,
         ssh_port: int,
+        has_services: Callable[[AsyncSession, str], Awaitable[bool]],
         on_admitted: OnAdmitted,
         on_rebuild_due: OnAdmitted,
     ) -> None:
@@ -49,6 +50,7 @@ class Inventory:
         self._kind = kind_of(provider.name)
         self._permissions = permissions
         self._ssh_port = ssh_port
+        self._has_services = has_services
         self._on_admitted = on_admitted
         self._on_rebuild_due = on_rebuild_due
 
@@ -157,7 +159,7 @@ class Inventory:
             self._demote(session, servers[provider_id], now)
         for provider_id in plan.restored:
             self._restore(session, servers[provider_id], now)
-        self.detect_status_changes(session, servers, plan, now)
+        await self.detect_status_changes(session, servers, plan, now)
         await self.check_force_rebuild_triggers(session, list(servers.values()), now)
 
     async def _discover(self, session: AsyncSession, row: ListedServer, now: datetime) -> Server:
@@ -206,14 +208,17 @@ class Inventory:
         server.is_managed = True
         audit.record(session, audit.INVENTORY, "server.restore", f"server:{server.handle}", at=now)
 
-    def detect_status_changes(
+    async def detect_status_changes(
         self, session: AsyncSession, servers: dict[int, Server], plan: SyncPlan, now: datetime
     ) -> None:
         """An operational server that is confirmed absent is in error; it is not when it is listed again."""
         for provider_id in plan.lost:
             self._change(session, servers[provider_id], StatusEvent.LOST, now, VANISHED)
         for provider_id in plan.came_back:
-            self._change(session, servers[provider_id], StatusEvent.CAME_BACK, now, "listed again")
+            server = servers[provider_id]
+            serves = await self._has_services(session, server.handle)
+            event = StatusEvent.CAME_BACK_WITH_SERVICES if serves else StatusEvent.CAME_BACK
+            self._change(session, server, event, now, "listed again")
 
     async def check_force_rebuild_triggers(self, session: AsyncSession, servers: list[Server], now: datetime) -> None:
         """A server that is to be rebuilt and has no operation for it gets one."""

@@ -18,6 +18,7 @@ from lazaret.servers.inventory import Inventory
 from lazaret.servers.model import Presence, Server, SyncState
 from lazaret.servers.permissions import Permissions
 from lazaret.servers.status import ServerStatus
+from lazaret.servers.sync_plan import VANISHED
 from tests.fakes.machine import Machine
 from tests.integration.engine.conftest import add_server
 
@@ -72,12 +73,17 @@ async def rig(db: Database, manual_clock: ManualClock, tmp_path: Path) -> AsyncI
         admitted.append(server.handle)
 
     file = HostsFile(path)
+
+    async def has_services(_: AsyncSession, handle: str) -> bool:
+        return handle == "host-1"
+
     inventory = Inventory(
         db,
         StaticProvider(file),
         manual_clock,
         permissions=Permissions({"static": file.managed_ids}),
         ssh_port=22,
+        has_services=has_services,
         on_admitted=on_admitted,
         on_rebuild_due=on_admitted,
     )
@@ -101,6 +107,16 @@ async def test_listed_hosts_come_into_care_or_become_ghosts(rig: Rig) -> None:
     assert (first.host_keys, first.host_key_epoch) == ([], 0)
     assert (third.host_keys, third.host_key_epoch) == ([KEY], 1)
     assert first.capabilities == []
+
+
+async def test_who_is_listed_again_is_in_use_when_services_run_there(rig: Rig) -> None:
+    await rig.sync(row(1), row(2))
+    for handle in ("host-1", "host-2"):
+        await rig.change(
+            handle, status=ServerStatus.ERROR.value, status_reason=VANISHED, presence=Presence.ABSENT.value
+        )
+    found = await rig.again()
+    assert {handle: one.status for handle, one in found.items()} == {"host-1": "in_use", "host-2": "ready"}
 
 
 async def test_a_change_of_the_file_is_taken_over_at_the_next_sync(rig: Rig) -> None:

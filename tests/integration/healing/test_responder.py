@@ -9,9 +9,11 @@ from sqlalchemy import select
 from lazaret.alerting.model import OutboxMessage
 from lazaret.entrypoints.office import Office
 from lazaret.healing.failed_recovery import follow_failed_recovery
+from lazaret.healing.model import Approval
 from lazaret.healing.responder import Responder
 from lazaret.healing.return_to_service import return_to_service
 from lazaret.healing.second_look import look_again
+from lazaret.healing.store import get_approval, list_approvals
 from lazaret.healing.storms import weigh_storm
 from lazaret.healing.trigger import Pursuit
 from lazaret.incidents.model import Incident, IncidentStatus, IncidentType
@@ -19,15 +21,15 @@ from lazaret.incidents.recorder import record_failure
 from lazaret.incidents.store import change_incident, open_incident, open_of, timeline_of
 from lazaret.kernel import audit
 from lazaret.kernel.clock import ManualClock
-from lazaret.operations.intents import Intent
+from lazaret.operations.intents import Intent, end_cancelled
 from lazaret.operations.model import Operation, OperationKind, OperationStatus
 from lazaret.operations.store import finish, get_operation, live_operation
 from lazaret.probing.model import Monitor, ServerHealth
 from lazaret.probing.rules import Rules
 from lazaret.probing.symptoms import Condition, Expectations, Symptom
 from lazaret.probing.verdict import Phase, Verdict
-from lazaret.servers.status import Party, ServerStatus
-from lazaret.servers.store import get_server
+from lazaret.servers.status import Party, ServerStatus, StatusEvent
+from lazaret.servers.store import change_status, get_server
 from tests.integration.rows import add_server
 
 PERSON = audit.Actor("tester", audit.Channel.CLI)
@@ -297,6 +299,59 @@ async def test_an_answer_alone_does_not_end_what_was_set_up_anew_and_not_proved(
     await ward.recovery_fails()
     await ward.sees(ONE, well())
     assert [row.status for row in await ward.incidents()] == [IncidentStatus.FAILED]
+
+
+async def test_a_question_of_a_cancelled_recovery_is_open_no_more(ward: Ward) -> None:
+    await ward.sees(ONE, lost())
+    now = ward.clock.now()
+    async with ward.office.db.transaction() as session:
+        live = await live_operation(session, ONE, for_update=True)
+        assert live is not None
+        asked = Approval(
+            operation_id=live.id,
+            incident_id=(await ward.incidents())[0].id,
+            server_handle=ONE,
+            rung=3,
+            remedy="reinstall",
+            why="?",
+            asked_at=now,
+            expires_at=now + timedelta(hours=4),
+        )
+        session.add(asked)
+    await ward.pursuit.pursue()
+    assert await _open_questions(ward) == [ONE], "its operation lives"
+    async with ward.office.db.transaction() as session:
+        live = await live_operation(session, ONE, for_update=True)
+        assert live is not None
+        await end_cancelled(session, live, PERSON, at=ward.clock.now())
+    await ward.pursuit.pursue()
+    assert await _open_questions(ward) == []
+    async with ward.office.db.transaction() as session:
+        row = await get_approval(session, asked.id)
+        assert (row.decision, row.decided_by) == ("expired", "the end of its operation")
+
+
+async def _open_questions(ward: Ward) -> list[str]:
+    async with ward.office.db.transaction() as session:
+        rows, _ = await list_approvals(session, is_open=True)
+        return [row.server_handle for row in rows]
+
+
+async def test_trouble_of_a_server_that_left_our_care_ends_without_proof_and_says_so(ward: Ward) -> None:
+    for handle in (ONE, TWO):
+        await ward.sees(handle, lost())
+    async with ward.office.db.transaction() as session:
+        for handle in (ONE, TWO):
+            live = await live_operation(session, handle, for_update=True)
+            assert live is not None
+            await end_cancelled(session, live, PERSON, at=ward.clock.now())
+        server = await get_server(session, ONE, for_update=True)
+        change_status(session, server, StatusEvent.RETIRED, Party.OPERATOR, actor=PERSON, at=ward.clock.now())
+    await ward.pursuit.pursue()
+    first, second = await ward.incidents(), await ward.incidents(TWO)
+    assert [row.status for row in first] == ["resolved"]
+    assert "the server is decommissioned, so nobody looks after it" in await ward.story(first[0].id)
+    assert "resolved" not in {row.status for row in second}
 
 
 async def test_old_incidents_that_nobody_pursues_do_not_hide_a_new_one(ward: Ward) -> None:
