@@ -48,7 +48,7 @@ async def open_office(settings: Settings, *, redactor: Redactor) -> AsyncIterato
         if secret is not None:
             redactor.hide(secret)
     async with AsyncExitStack() as stack:
-        conninfo = await _database_address(settings, stack)
+        conninfo = await database_address(settings, stack)
         await _bring_up_to_date(conninfo)
         db = await stack.enter_async_context(Database(conninfo))
         key = load_or_create_key(settings.lazaret_secret_key, settings.lazaret_data_dir)
@@ -72,7 +72,8 @@ async def open_office(settings: Settings, *, redactor: Redactor) -> AsyncIterato
         )
 
 
-async def _database_address(settings: Settings, stack: AsyncExitStack) -> str:
+async def database_address(settings: Settings, stack: AsyncExitStack) -> str:
+    """Where the database is; an embedded one is started, or joined until the stack ends. Raises `Unavailable`."""
     if settings.database_url is not None:
         return settings.database_url.get_secret_value()
     embedded = EmbeddedPostgres(settings.lazaret_data_dir / "postgres")

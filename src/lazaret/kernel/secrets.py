@@ -130,10 +130,15 @@ def load_or_create_key(configured: SecretStr | None, data_dir: Path) -> SecretSt
     """The key from the settings, else the one in the data directory, made on first use with mode 0600."""
     if configured is not None:
         return configured
-    path = data_dir / "secret.key"
+    path = key_path(data_dir)
     if not path.exists():
         write_private(path, Fernet.generate_key())
     return SecretStr(path.read_text(encoding="ascii").strip())
+
+
+def key_path(data_dir: Path) -> Path:
+    """Where the key is that was made here."""
+    return data_dir / "secret.key"
 
 
 def write_private(path: Path, content: bytes) -> None:

@@ -1,6 +1,7 @@
 """The database schema, step by step. `upgrade` brings any older database to the present one."""
 
 import asyncio
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -53,19 +54,42 @@ async def downgrade(conninfo: str, revision: str) -> None:
     await asyncio.to_thread(command.downgrade, alembic_config(conninfo), revision)
 
 
+class Standing(StrEnum):
+    """How the schema of a database stands to the one that this version knows."""
+
+    EMPTY = "empty"
+    """There is none."""
+    OLDER = "older"
+    """`upgrade` brings it to the present one."""
+    CURRENT = "current"
+    """The same."""
+    NEWER = "newer"
+    """It was brought to a revision that this version does not know."""
+
+
 async def is_current(conninfo: str) -> bool:
     """Whether the database has the newest schema; False also for an empty one."""
+    return await standing(conninfo) is Standing.CURRENT
+
+
+async def standing(conninfo: str) -> Standing:
+    """Looks only."""
     from alembic.script import ScriptDirectory  # noqa: PLC0415 - only `doctor` and the start ask
 
-    head = ScriptDirectory.from_config(alembic_config(conninfo)).get_current_head()
+    scripts = ScriptDirectory.from_config(alembic_config(conninfo))
     async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
         cursor = await connection.execute("select to_regclass('alembic_version') is not null")
         row = await cursor.fetchone()
         if row is None or not row[0]:
-            return False
+            return Standing.EMPTY
         cursor = await connection.execute("select version_num from alembic_version")
         versions = [version for (version,) in await cursor.fetchall()]
-    return versions == [head]
+    if not versions:
+        return Standing.EMPTY
+    if versions == [scripts.get_current_head()]:
+        return Standing.CURRENT
+    known = {script.revision for script in scripts.walk_revisions()}
+    return Standing.OLDER if known.issuperset(versions) else Standing.NEWER
 
 
 def alembic_config(conninfo: str) -> Config:

@@ -28,7 +28,7 @@ def access_key_of(settings: Settings) -> AccessKey:
 
 def load_or_create_access_key(data_dir: Path, *, private_key_path: Path | None, public_key: str | None) -> AccessKey:
     """The configured key, else the one in `data_dir`, made on first use. Raises `Misconfigured`."""
-    own = data_dir / "ssh" / "access_key"
+    own = access_key_path(data_dir)
     if private_key_path is not None:
         content = _read(private_key_path)
         if not own.exists() or own.read_bytes() != content:
@@ -43,6 +43,11 @@ def load_or_create_access_key(data_dir: Path, *, private_key_path: Path | None, 
             hint="Leave it empty: it is made from the private key.",
         )
     return AccessKey(private_key=own, public_key=(public_key or f"{derived} {COMMENT}").strip())
+
+
+def access_key_path(data_dir: Path) -> Path:
+    """Where the key is that ssh is given."""
+    return data_dir / "ssh" / "access_key"
 
 
 def _read(path: Path) -> bytes:

@@ -5,6 +5,8 @@ Never repeats anything; that is for whoever knows what the call means.
 
 import asyncio
 import base64
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -41,6 +43,8 @@ class AccountConnection:
         )
         self._budget = budget
         self._timeout_s = timeout_s
+        self.providers_date: datetime | None = None
+        """What the provider's clock said in its last answer, in whole seconds."""
         basic = base64.b64encode(f"{login}:{password.get_secret_value()}".encode()).decode()
         self._secrets = (SecretStr(basic), password)
 
@@ -70,6 +74,7 @@ class AccountConnection:
 
     async def _make(self, method: str, path: str, parameters: dict[str, Any] | None) -> object:
         response = await self._exchange(method, path, parameters)
+        self.providers_date = _date_of(response)
         body = _json(response)
         secrets = [secret.get_secret_value() for secret in self._secrets]
         refused = refusal(response.status_code, body, response.text if body is None else "", secrets)
@@ -91,6 +96,14 @@ class AccountConnection:
             ) from None
         except (httpx.HTTPError, TimeoutError) as error:
             raise ProviderUnavailable(f"The provider did not answer: {type(error).__name__}.") from None
+
+
+def _date_of(response: httpx.Response) -> datetime | None:
+    try:
+        said = parsedate_to_datetime(response.headers.get("Date", ""))
+    except ValueError:
+        return None
+    return said if said.tzinfo is not None else said.replace(tzinfo=UTC)
 
 
 def _json(response: httpx.Response) -> object:

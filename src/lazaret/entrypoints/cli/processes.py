@@ -69,7 +69,7 @@ async def mcp(
 @command
 async def doctor(as_json: AsJson = False) -> None:
     """Check the installation; each finding with its cure. Exit code 1 when something is broken."""
-    from lazaret.entrypoints.doctor import run_doctor  # noqa: PLC0415
+    from lazaret.entrypoints.doctor.examination import run_doctor  # noqa: PLC0415
 
     if not await run_doctor(as_json=as_json):
         raise typer.Exit(1)

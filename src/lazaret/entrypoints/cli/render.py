@@ -28,6 +28,10 @@ STYLES = {
     "silent": "bold red",
     "error": "bold red",
     "failed": "bold red",
+    "ok": "green",
+    "missing": "yellow",
+    "unknown": "yellow",
+    "broken": "bold red",
 }
 
 

@@ -1,0 +1,75 @@
+"""The examination: every check in the order in which one rests on the other, and its findings on the screen."""
+
+from lazaret.entrypoints.cli.render import print_json, print_table
+from lazaret.entrypoints.doctor.clocks import check_clocks
+from lazaret.entrypoints.doctor.database import check_database, check_schema
+from lazaret.entrypoints.doctor.directory import check_directory
+from lazaret.entrypoints.doctor.finding import Checks, Finding, NotLookedAt, Patient, State
+from lazaret.entrypoints.doctor.hosts_file import check_anchors, check_hosts_file
+from lazaret.entrypoints.doctor.keys import check_access_key, check_master_key
+from lazaret.entrypoints.doctor.processes import check_processes
+from lazaret.entrypoints.doctor.programs import check_ansible
+from lazaret.entrypoints.doctor.provider import check_provider
+from lazaret.entrypoints.doctor.telegram import check_telegram
+from lazaret.kernel.errors import LazaretError
+from lazaret.kernel.logging import configure_logging
+from lazaret.kernel.settings import load_settings
+
+CHECKS: Checks = (
+    ("disk", check_directory),
+    ("database", check_database),
+    ("schema", check_schema),
+    ("master key", check_master_key),
+    ("access key", check_access_key),
+    ("ansible", check_ansible),
+    ("provider", check_provider),
+    ("hosts file", check_hosts_file),
+    ("anchors", check_anchors),
+    ("telegram", check_telegram),
+    ("clocks", check_clocks),
+    ("processes", check_processes),
+)
+
+
+async def run_doctor(*, as_json: bool) -> bool:
+    """Run every check and print the findings; False when something is broken."""
+    try:
+        patient = Patient(load_settings())
+    except LazaretError as error:
+        findings = [_broken("settings", error)]
+    else:
+        configure_logging(level="error", log_format="console", redactor=patient.redactor)
+        findings = [Finding("settings", State.OK, "all names and values are understood"), *await examine(patient)]
+    if as_json:
+        print_json({"check": f.check, "state": f.state, "what": f.what, "cure": f.cure} for f in findings)
+    else:
+        print_table(
+            ["CHECK", "STATE", "WHAT", "CURE"], [(f.check, f.state, f.what, f.cure) for f in findings], empty=""
+        )
+    return all(finding.state is not State.BROKEN for finding in findings)
+
+
+async def examine(patient: Patient, checks: Checks = CHECKS) -> list[Finding]:
+    """Every finding; no check can keep another from being made."""
+    settings = patient.settings
+    for secret in (settings.time4vps_password, settings.telegram_bot_token, settings.lazaret_secret_key):
+        if secret is not None:
+            patient.redactor.hide(secret)
+    findings = []
+    async with patient.closing:
+        for name, check in checks:
+            try:
+                findings.append(await check(name, patient))
+            except NotLookedAt as gap:
+                findings.append(Finding(name, State.UNKNOWN, gap.why, gap.cure))
+            except LazaretError as error:
+                findings.append(_broken(name, error))
+            except Exception as error:  # noqa: BLE001 - a check that fails is a finding
+                text = patient.redactor.clean(f"{type(error).__name__}: {error}")[:200]
+                cure = "This is a case that the doctor does not know: please report it with this line."
+                findings.append(Finding(name, State.BROKEN, text, cure))
+    return findings
+
+
+def _broken(name: str, error: LazaretError) -> Finding:
+    return Finding(name, State.BROKEN, error.message, error.hint)
