@@ -1,6 +1,6 @@
 """SSH and TCP to machines that exist in memory only. It remembers which machine saw which password."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -52,6 +52,8 @@ class FakeAccess:
         self._our_key = our_key
         self.other_keys: dict[Path, str] = {}
         """Public halves of other private keys, by their file."""
+        self.on_password: Callable[[str], None] = lambda _: None
+        """Told of each password right before a machine sees it."""
         self.fuse = fuse or Fuse()
 
     async def probe_port(self, address: str, port: int, *, timeout_s: float = 3) -> PortState:
@@ -74,6 +76,7 @@ class FakeAccess:
             public_key = self.other_keys.get(login.private_key, self._our_key)
             accepted = machine.accepts_keys and public_key in machine.authorized_keys
         else:
+            self.on_password(login.password.get_secret_value())
             machine.passwords_seen.append(login.password.get_secret_value())
             accepted = machine.accepts_passwords and machine.passwords_seen[-1] == machine.root_password
         if not accepted:

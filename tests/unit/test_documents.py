@@ -4,6 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
+
+from lazaret.incidents.model import IncidentType
+from lazaret.kernel.errors import LazaretError
+from lazaret.probing.symptoms import Condition
+from lazaret.provisioning.graph import STEPS
+from lazaret.servers import access, guard, provider
 from tests.documents import (
     COMMANDS,
     LANGUAGES,
@@ -15,12 +21,6 @@ from tests.documents import (
     links_of,
     run_pages,
 )
-
-from lazaret.incidents.model import IncidentType
-from lazaret.kernel.errors import LazaretError
-from lazaret.probing.symptoms import Condition
-from lazaret.provisioning.graph import STEPS
-from lazaret.servers import access, guard, provider
 
 RUNBOOK = ROOT / "docs" / "runbooks" / "server_incident_recovery.md"
 NAMES = [str(page.relative_to(ROOT)) for page in all_pages()]

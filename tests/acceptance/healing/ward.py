@@ -1,8 +1,8 @@
 """What a test does with real hosts that are watched and healed: trouble them, wait, and hear their services."""
 
-import asyncio
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from lazaret.lab.images import WEB_COMMAND, WEB_IMAGE, WEB_PORT, make_web_image
 from lazaret.lab.journal import Entry
 from lazaret.lab.nspawn import NspawnHost
 from lazaret.lab.real_hosts import missing_for_real_hosts
+from lazaret.operations.intents import OperationInProgress
 from lazaret.operations.model import LIVE, Operation, OperationStatus
 from lazaret.operations.store import get_operation
 from lazaret.servers.status import ServerStatus
@@ -82,10 +83,18 @@ class Ward:
         return deployment, await self.ended(operation.id)
 
     async def act(self, deployment_id: int, action: str) -> Operation:
-        office = self.scene.office
-        async with office.db.transaction() as session:
-            operation = await harbour_of(office).act(session, deployment_id, action, OPERATOR, at=office.clock.now())
-        return await self.ended(operation.id)
+        """Ask for it, once nobody else is at work on the server, and wait for its end."""
+        office, made = self.scene.office, []
+
+        async def taken() -> bool:
+            with suppress(OperationInProgress):
+                async with office.db.transaction() as session:
+                    harbour = harbour_of(office)
+                    made.append(await harbour.act(session, deployment_id, action, OPERATOR, at=office.clock.now()))
+            return bool(made)
+
+        await self.scene.until(f"{action} is taken", taken)
+        return await self.ended(made[0].id)
 
     async def ended(self, operation_id: int) -> Operation:
         async def over() -> bool:
@@ -134,9 +143,14 @@ class Ward:
         await self.scene.until("the fresh host has an image", made, timeout_s=150)
 
     async def settle(self) -> None:
-        """Everything is in order again."""
+        """Everything is in order again, and nobody is at work."""
+        live = select(Operation.id).where(Operation.status.in_([status.value for status in LIVE]))
+
+        async def at_rest() -> bool:
+            return await self.scene.rows(live) == []
+
         await self.scene.until_watched(timeout_s=60)
-        await asyncio.sleep(0)
+        await self.scene.until("nobody is at work", at_rest)
 
 
 async def serving(ward: Ward, index: int = 0) -> tuple[str, int]:
@@ -193,13 +207,18 @@ async def answer(ward: Ward, handle: str, remedy: str, decision: Decision) -> No
     """Answer the question about a server as soon as it is asked."""
     question = select(Approval).where(Approval.server_handle == handle, Approval.decision.is_(None))
 
-    async def asked() -> bool:
-        return bool(await ward.scene.rows(question))
-
-    await ward.scene.until("approval is asked", asked, timeout_s=90)
-    (approval,) = await ward.scene.rows(question)
-    assert approval.remedy == remedy, approval.why
     office = ward.scene.office
-    async with office.db.transaction() as session:
-        infirmary = Infirmary(office.intents)
-        await infirmary.decide(session, approval.id, decision, OPERATOR, at=office.clock.now())
+
+    async def answered() -> bool:
+        rows = await ward.scene.rows(question)
+        if not rows:
+            return False
+        assert rows[0].remedy == remedy, rows[0].why
+        try:
+            async with office.db.transaction() as session:
+                await Infirmary(office.intents).decide(session, rows[0].id, decision, OPERATOR, at=office.clock.now())
+        except Conflict:  # the trouble changed in this moment: it is asked again
+            return False
+        return True
+
+    await ward.scene.until("approval is asked and answered", answered, timeout_s=90)

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -202,36 +202,38 @@ def manual_clock() -> ManualClock:
 
 
 @pytest.fixture
-async def engine(conninfo: str, db: Database, manual_clock: ManualClock) -> AsyncIterator[Engine]:
+async def checkpoints(conninfo: str) -> AsyncIterator[AsyncConnectionPool]:
+    options = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
+    async with AsyncConnectionPool(conninfo, min_size=1, max_size=3, open=False, kwargs=options) as pool:
+        yield pool
+
+
+@pytest.fixture
+async def engine(conninfo: str, db: Database, manual_clock: ManualClock, checkpoints: AsyncConnectionPool) -> Engine:
     """A new managed server that waits for its set-up."""
+    return await engine_of(conninfo, db, manual_clock, checkpoints)
+
+
+async def engine_of(conninfo: str, db: Database, clock: ManualClock, checkpoints: AsyncConnectionPool) -> Engine:
+    """One more such server in this database."""
     number = next(_numbers)
     machine = Machine(number, f"192.0.2.{number % 250 + 1}")
     redactor = Redactor()
-    async with AsyncExitStack() as stack:
-        pool = AsyncConnectionPool(
-            conninfo,
-            min_size=1,
-            max_size=3,
-            open=False,
-            kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row},
-        )
-        await stack.enter_async_context(pool)
-        made = Engine(
-            conninfo=conninfo,
-            db=db,
-            clock=manual_clock,
-            queue=Queue(conninfo),
-            redactor=redactor,
-            secrets=SecretStore(SecretStr(Fernet.generate_key().decode()), redactor),
-            checkpoints=pool,
-            machine=machine,
-            provider=FakeProvider(manual_clock, machine),
-            access=FakeAccess(machine, our_key=OUR_KEY),
-            configuration=FakeConfiguration(machine),
-            managed_ids={number},
-        )
-        await add_server(db, machine, manual_clock)
-        yield made
+    await add_server(db, machine, clock)
+    return Engine(
+        conninfo=conninfo,
+        db=db,
+        clock=clock,
+        queue=Queue(conninfo),
+        redactor=redactor,
+        secrets=SecretStore(SecretStr(Fernet.generate_key().decode()), redactor),
+        checkpoints=checkpoints,
+        machine=machine,
+        provider=FakeProvider(clock, machine),
+        access=FakeAccess(machine, our_key=OUR_KEY),
+        configuration=FakeConfiguration(machine),
+        managed_ids={number},
+    )
 
 
 def later(clock: ManualClock, seconds: float) -> object:

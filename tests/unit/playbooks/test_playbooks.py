@@ -1,22 +1,13 @@
 """The playbooks as data, and the pure parts of the modules that run on servers."""
 
-import importlib.util
 import re
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import yaml
 
 from lazaret.playbooks import DIRECTORY, baseline_version, playbook_names
-
-
-def module(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, DIRECTORY / "library" / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
+from tests.unit.playbooks.modules import module
 
 
 def test_playbooks_load_and_every_task_has_a_name() -> None:
