@@ -9,6 +9,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
+from lazaret.kernel.correlation import carried
 from lazaret.kernel.database import Base
 
 
@@ -72,7 +73,10 @@ def record(
     provider_task_id: int | None = None,
     **details: Any,
 ) -> None:
-    """Write one entry in the caller's transaction. `details` are plain JSON and hold no secret."""
+    """Write one entry in the caller's transaction. `details` are plain JSON and hold no secret.
+
+    The id of the request for which this is done is among them.
+    """
     session.add(
         AuditEntry(
             at=at,
@@ -82,7 +86,7 @@ def record(
             subject=subject,
             operation_id=operation_id,
             provider_task_id=provider_task_id,
-            details=details,
+            details={**carried(), **details},
         )
     )
 

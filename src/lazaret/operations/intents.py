@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.kernel import audit
+from lazaret.kernel.correlation import carried
 from lazaret.kernel.errors import Conflict
 from lazaret.operations import store
 from lazaret.operations.model import Operation, OperationKind, OperationStatus
@@ -179,7 +180,7 @@ class Intents:
             status=OperationStatus.QUEUED.value,
             requested_by=str(intent.actor),
             reason=intent.reason,
-            params=intent.params,
+            params={**intent.params, **carried()},
             priority=intent.priority,
             max_attempts=intent.max_attempts or self._max_attempts,
             due_at=at,
@@ -197,9 +198,8 @@ class Intents:
             reason=intent.reason,
             params=intent.params,
         )
-        await store.add_event(
-            session, operation, "operation", f"{intent.kind} of {server.handle} asked for by {intent.actor}", at=at
-        )
+        text = f"{intent.kind} of {server.handle} asked for by {intent.actor}"
+        await store.add_event(session, operation, "operation", text, at=at, data=carried())
         await self._queue.enqueue(session, operation)
         return operation
 

@@ -67,7 +67,8 @@ class Operation(Base):
     requested_by: Mapped[str]
     reason: Mapped[str] = mapped_column(server_default="")
     params: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
-    """What the intent asks for: `reinstall` (bool), `os_template`, `is_incident_recovery`, `incident_id`."""
+    """What the intent asks for: `reinstall` (bool), `os_template`, `is_incident_recovery`, `incident_id`;
+    and the `request_id` of who asked."""
     priority: Mapped[int] = mapped_column(server_default="0")
     """Higher goes first."""
     step: Mapped[str] = mapped_column(server_default="")

@@ -1,9 +1,9 @@
 """One run of an operation by one worker: what steps may know of it, and the lease without which nothing is written."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -47,6 +47,8 @@ class OperationRun:
     db: Database
     clock: Clock
     redactor: Redactor
+    trace: Mapping[str, Any] = field(default_factory=dict)
+    """What stands in every log line of this run."""
     scope: str = ""
     """Names a part of the operation whose calls to the provider and whose checkpoints are its own."""
 

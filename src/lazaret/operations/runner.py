@@ -8,11 +8,13 @@ import contextlib
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.kernel import audit
 from lazaret.kernel.clock import Clock
+from lazaret.kernel.correlation import REQUEST_ID, bound
 from lazaret.kernel.database import Database, is_away
 from lazaret.kernel.errors import LazaretError, Misconfigured
 from lazaret.kernel.logging import get_logger
@@ -79,7 +81,8 @@ class Runner:
         try:
             run = await self._claim(operation_id)
             if run is not None:
-                await self._run_to_a_conclusion(run)
+                with bound(**run.trace):
+                    await self._run_to_a_conclusion(run)
         except Exception as error:
             if not is_away(error):
                 raise
@@ -87,9 +90,11 @@ class Runner:
             logger.warning("operation.database_away", operation=operation_id, error=type(error).__name__)
 
     async def _run_to_a_conclusion(self, run: OperationRun) -> None:
+        logger.info("operation.begins", attempt=run.attempt)
         try:
             outcome = await self._advance(run)
             await self._conclude(run, outcome)
+            logger.info("operation.went", outcome=type(outcome).__name__.lower())
         except store.LeaseLost:
             logger.info("operation.superseded", operation=run.operation_id, handle=run.handle)
         except asyncio.CancelledError:
@@ -131,6 +136,7 @@ class Runner:
                 db=self._db,
                 clock=self._clock,
                 redactor=self._redactor,
+                trace=_trace_of(operation),
             )
 
     async def _advance(self, run: OperationRun) -> Outcome:
@@ -249,6 +255,17 @@ class Runner:
                 await store.add_event(
                     session, operation, "operation", "handed back: the worker stops", at=self._clock.now()
                 )
+
+
+def _trace_of(operation: Operation) -> dict[str, Any]:
+    """By what the log lines of an operation are found."""
+    return {
+        "operation": operation.id,
+        "kind": operation.kind,
+        "handle": operation.server_handle,
+        "incident": operation.params.get("incident_id"),
+        REQUEST_ID: operation.params.get(REQUEST_ID),
+    }
 
 
 def _is_free(operation: Operation, now: datetime) -> bool:

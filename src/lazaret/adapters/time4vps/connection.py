@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from lazaret.adapters.time4vps.counting import NO_BUDGET, action_of, counted
+from lazaret.adapters.time4vps.counting import NO_BUDGET, action_of, counted, noted
 from lazaret.adapters.time4vps.refusals import refusal
 from lazaret.kernel.metrics import PROVIDER_CALLS
 from lazaret.servers.provider import CallBudget, ProviderThrottled, ProviderUnavailable
@@ -69,7 +69,7 @@ class AccountConnection:
         except ProviderThrottled:
             PROVIDER_CALLS.labels(action=action, outcome=NO_BUDGET).inc()
             raise
-        with counted(action):
+        with counted(action), noted(method, path):
             return await self._make(method, path, parameters)
 
     async def _make(self, method: str, path: str, parameters: dict[str, Any] | None) -> object:

@@ -1,9 +1,13 @@
-"""What calls to the provider are called in the metrics, and how each ended. Paths hold ids; these words do not."""
+"""What calls to the provider are called in the metrics, and how each ended: counted and logged.
+
+Paths hold ids of servers: they stand in the log, and never in a metric.
+"""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from lazaret.kernel.logging import get_logger
 from lazaret.kernel.metrics import PROVIDER_CALL_DURATION, PROVIDER_CALLS
 from lazaret.servers.provider import (
     ProviderAddressNotAllowed,
@@ -15,6 +19,8 @@ from lazaret.servers.provider import (
     ProviderThrottled,
     ProviderUnavailable,
 )
+
+logger = get_logger(__name__)
 
 ACTIONS = (
     "list_servers",
@@ -79,3 +85,15 @@ def counted(action: str) -> Iterator[None]:
     finally:
         PROVIDER_CALLS.labels(action=action, outcome=outcome).inc()
         PROVIDER_CALL_DURATION.labels(action=action).observe(time.monotonic() - begun)
+
+
+@contextmanager
+def noted(method: str, path: str) -> Iterator[None]:
+    """The block makes one call, and the log has a line of it; reading ones are for who looks closely."""
+    log = logger.debug if method == "GET" else logger.info
+    try:
+        yield
+    except ProviderError as error:
+        logger.info("provider.refused", method=method, path=path, code=error.code)
+        raise
+    log("provider.answered", method=method, path=path)

@@ -21,6 +21,7 @@ from lazaret.entrypoints.api import (
     tokens,
     users,
 )
+from lazaret.entrypoints.api.correlated import CorrelatedApp
 from lazaret.entrypoints.api.problems import add_problem_handlers, problem
 from lazaret.entrypoints.dashboard.app import add_dashboard
 from lazaret.entrypoints.dashboard.web import is_https
@@ -69,7 +70,7 @@ def create_app(office: Office) -> FastAPI:
             await door.close()
             await end_tasks(listener)
 
-    app = FastAPI(
+    app = CorrelatedApp(
         title="Lazaret",
         version=__version__,
         summary="Keeps a fleet of rented VPS set up, watched and healed.",

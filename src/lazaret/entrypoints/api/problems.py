@@ -1,6 +1,5 @@
 """Errors as RFC 9457 problem details: every answer that is not a success says what is wrong and what to do."""
 
-import uuid
 from http import HTTPStatus
 from typing import Any
 
@@ -13,6 +12,7 @@ from starlette.responses import Response
 
 from lazaret.entrypoints.dashboard.app import is_page
 from lazaret.entrypoints.dashboard.web import error_page
+from lazaret.kernel.correlation import carried, new_request_id, request_id
 from lazaret.kernel.errors import Category, InvalidInput, LazaretError, NotFound
 from lazaret.kernel.logging import get_logger
 from lazaret.kernel.secrets import Redactor
@@ -40,6 +40,7 @@ def problem(status: int, code: str, detail: str, *, hint: str = "", **more: Any)
         "code": code,
         "detail": detail,
         "hint": hint,
+        **carried(),
         **more,
     }
     headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
@@ -92,7 +93,7 @@ def add_problem_handlers(app: FastAPI, redactor: Redactor) -> None:
 
     @app.exception_handler(Exception)
     async def unforeseen(request: Request, error: Exception) -> Response:
-        reference = uuid.uuid4().hex[:12]
+        reference = request_id() or new_request_id()
         logger.error("api.failed", reference=reference, path=request.url.path, exc_info=error)
         if is_page(request.url.path):
             text = LazaretError("Something went wrong on our side.", hint=f"The log has the details under {reference}.")

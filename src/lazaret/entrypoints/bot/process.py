@@ -29,6 +29,7 @@ from lazaret.entrypoints.bot.webhook import updates_by_webhook
 from lazaret.entrypoints.office import Office
 from lazaret.healing.requests import DECIDED
 from lazaret.healing.store import approvals_by_id
+from lazaret.kernel.correlation import bound
 from lazaret.kernel.errors import LazaretError, Misconfigured
 from lazaret.kernel.i18n import LANGUAGES, mark, translator
 from lazaret.kernel.leadership import try_lead
@@ -191,10 +192,11 @@ class FrontDesk:
         if update.effective_user is None or update.effective_user.is_bot or self._is_tiring(update):
             raise ApplicationHandlerStop
         try:
-            if update.callback_query is not None:
-                await self._pressed(update)
-            elif update.message is not None and update.message.text:
-                await self._asked(update)
+            with bound(request_id=f"telegram-{update.update_id}"):
+                if update.callback_query is not None:
+                    await self._pressed(update)
+                elif update.message is not None and update.message.text:
+                    await self._asked(update)
         except MessengerError as error:
             logger.warning("bot.answer_not_sent", error=str(error))
 

@@ -94,7 +94,9 @@ async def office() -> "AsyncIterator[Office]":
     """The office of this machine, for one command that may run; only what goes wrong is logged."""
     settings, redactor = prepare("warning")
     from lazaret.entrypoints.office import open_office  # noqa: PLC0415
+    from lazaret.kernel.correlation import bind, new_request_id  # noqa: PLC0415
 
+    bind(request_id=new_request_id("cli"))
     async with open_office(settings, redactor=redactor) as here:
         if settings.lazaret_token is not None:
             await _be(here, settings.lazaret_token)
