@@ -66,6 +66,7 @@ MATRIX = {
     "let an agent ask, each tool by its own row": Row(V, cli=("mcp",)),
     "see whether it lives": Row(ANYBODY, api=("GET /healthz", "GET /readyz", "GET /metrics")),
     "see Lazaret's own processes": Row(V, api=("GET /api/processes/",), cli=("processes",)),
+    "let processes log more": Row(A, cli=("log-level",)),
     "be oneself": Row(V, pages=("POST /sign-out", "POST /language"), commands=("help", "mute", "language", "login")),
     "see servers": Row(
         V,

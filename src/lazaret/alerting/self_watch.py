@@ -59,6 +59,9 @@ class ProcessView:
     seen_at: datetime
     state: ProcessState
     loops: list[LoopHealth]
+    log_level: str | None = None
+    """What it logs for a while; None: as configured."""
+    log_level_until: datetime | None = None
 
 
 def view_of(row: Process, silent_after_s: float, at: datetime) -> ProcessView:
@@ -67,8 +70,20 @@ def view_of(row: Process, silent_after_s: float, at: datetime) -> ProcessView:
     state = ProcessState.AILING if any(loop.is_dead for loop in loops) else ProcessState.ALIVE
     if silence_of(row, at) > silent_after_s:
         state = ProcessState.SILENT
+    is_asked = row.log_level_until is not None and row.log_level_until > at
     return ProcessView(
-        row.id, row.kind, row.parts, row.host, row.pid, row.version, row.started_at, row.seen_at, state, loops
+        row.id,
+        row.kind,
+        row.parts,
+        row.host,
+        row.pid,
+        row.version,
+        row.started_at,
+        row.seen_at,
+        state,
+        loops,
+        row.log_level if is_asked else None,
+        row.log_level_until if is_asked else None,
     )
 
 

@@ -10,6 +10,7 @@ from lazaret.alerting.self_watch import Watch, arrive, watch_processes
 from lazaret.entrypoints.office import Office
 from lazaret.kernel import processes
 from lazaret.kernel.leadership import try_lead
+from lazaret.kernel.log_level import Follower
 from lazaret.kernel.logging import get_logger
 from lazaret.kernel.loop_health import loop_states
 from lazaret.kernel.loops import end_tasks, every
@@ -45,6 +46,7 @@ class Life:
         self.beat_s = min(SLOWEST_BEAT_S, self._silent_after_s / 4)
         self._looked_at: datetime | None = None
         self._looking_since: datetime | None = None
+        self._log = Follower()
 
     async def begin(self) -> None:
         """Take the place."""
@@ -70,8 +72,11 @@ class Life:
             logger.warning("process.no_goodbye", error=type(error).__name__)
 
     async def _beat(self) -> None:
+        now = self._office.clock.now()
+        self._log.look(now)  # also while the database is away
         async with self._office.db.transaction() as session:
-            await processes.beat(session, self.me, loop_states(), at=self._office.clock.now())
+            wish = await processes.beat(session, self.me, loop_states(), at=now)
+        self._log.follow(wish, now)
 
     async def look(self) -> None:
         """One look. Who could not look for a while begins to count anew: the others may have had the same trouble."""

@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import MutableMapping
+from enum import StrEnum
 from typing import Any
 
 import structlog
@@ -21,6 +22,22 @@ _NOISY = (
     "alembic",
     "mcp",
 )
+
+
+_configured = "warning"
+
+
+class Level(StrEnum):
+    """Least level that is logged."""
+
+    DEBUG = "debug"
+    """Also what is looked at and read."""
+    INFO = "info"
+    """What is done."""
+    WARNING = "warning"
+    """What went wrong and is dealt with."""
+    ERROR = "error"
+    """What needs somebody."""
 
 
 def configure_logging(*, level: str, log_format: str, redactor: Redactor) -> None:
@@ -49,17 +66,25 @@ def configure_logging(*, level: str, log_format: str, redactor: Redactor) -> Non
         )
     )
     handler.addFilter(_short_when_away)
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level.upper())
-    for name in _NOISY:
-        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    logging.getLogger().handlers[:] = [handler]
+    global _configured  # noqa: PLW0603 - logging is one for the process
+    _configured = level
+    change_level(None)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def change_level(level: str | None) -> str:
+    """Log from this level on, or, with None, from the one that was configured; returns which that is."""
+    root = logging.getLogger()
+    root.setLevel((level or _configured).upper())
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    return level or _configured
 
 
 def _short_when_away(record: logging.LogRecord) -> bool:

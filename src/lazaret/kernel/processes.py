@@ -48,6 +48,10 @@ class Process(Base):
     """When the administrators were told that it is silent; None when they need not know."""
     told_loops: Mapped[list[Any]] = mapped_column(server_default="[]")
     """The loops that they were told of."""
+    log_level: Mapped[str | None]
+    """What it is asked to log; None: as configured."""
+    log_level_until: Mapped[datetime | None]
+    """Until when."""
 
     @property
     def kind(self) -> str:
@@ -82,6 +86,14 @@ class LoopHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class LogWish:
+    """What a process is asked to log for a while."""
+
+    level: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """Which process this is."""
 
@@ -102,8 +114,8 @@ def kind_of(parts: Collection[str]) -> str:
     return next(iter(parts)) if len(parts) == 1 else "up"
 
 
-async def beat(session: AsyncSession, me: Identity, loops: Collection[LoopState], *, at: datetime) -> None:
-    """Say that this process lives, and how its loops do."""
+async def beat(session: AsyncSession, me: Identity, loops: Collection[LoopState], *, at: datetime) -> LogWish | None:
+    """Say that this process lives, and how its loops do; returns what it is asked to log."""
     said = [
         {
             "name": loop.name,
@@ -126,7 +138,10 @@ async def beat(session: AsyncSession, me: Identity, loops: Collection[LoopState]
         told_loops=[],
     )
     fresh = {name: row.excluded[name] for name in ("seen_at", "loops")}
-    await session.execute(row.on_conflict_do_update(index_elements=["id"], set_=fresh))
+    said_back = row.on_conflict_do_update(index_elements=["id"], set_=fresh)
+    answer = await session.execute(said_back.returning(Process.log_level, Process.log_level_until))
+    level, until = answer.one()
+    return LogWish(level, until) if level is not None and until is not None else None
 
 
 async def leave(session: AsyncSession, me: Identity, *, at: datetime) -> None:

@@ -37,6 +37,8 @@ class ProcessAnswer(Answer):
     seen_at: datetime
     state: ProcessState
     loops: list[LoopAnswer]
+    log_level: str | None
+    log_level_until: datetime | None
 
 
 @router.get("/")

@@ -1,8 +1,7 @@
 """Commands of healing: why, approvals, freeze and holds, maintenance windows, and what is known of an incident."""
 
-import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -12,13 +11,13 @@ from lazaret.entrypoints.cli.operating import Follow, Handle, Reason, told
 from lazaret.entrypoints.cli.reading import EVERYTHING, AsJson
 from lazaret.entrypoints.cli.render import age, print_fields, print_json, print_table
 from lazaret.entrypoints.cli.session import actor, command, office, rows_of
+from lazaret.entrypoints.cli.spans import span_of
 from lazaret.healing import requests, store
 from lazaret.healing.model import Decision
 from lazaret.healing.requests import Infirmary
 from lazaret.healing.why import why as explain
 from lazaret.incidents import store as incidents
 from lazaret.incidents.model import OPEN, IncidentStatus
-from lazaret.kernel.errors import InvalidInput
 from lazaret.servers.store import get_server
 
 approvals_app = typer.Typer(
@@ -33,15 +32,6 @@ Note = Annotated[str, typer.Option(help="Why; others will read it.")]
 
 NEWEST_LINES = 500
 """Of an incident's story."""
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def span_of(text: str) -> timedelta:
-    """`30m`, `4h`, `2d`. Raises `InvalidInput`."""
-    found = re.fullmatch(r"([0-9]{1,6})([smhd])", text.strip())
-    if found is None or int(found[1]) == 0:
-        raise InvalidInput(f"{text[:20]!r} is no length of time.", hint="Write for example 30m, 4h or 2d.")
-    return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
 
 
 @command

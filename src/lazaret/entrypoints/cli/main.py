@@ -65,6 +65,11 @@ COMMANDS = (
         f"{_HERE}.reading:processes",
         "The processes of Lazaret itself: which live, and how their loops do. Exit code 1 when one is silent or ails.",
     ),
+    Lazy(
+        "log-level",
+        f"{_HERE}.log_level:log_level",
+        "Let running processes log more, or less, for a while. They go back by themselves.",
+    ),
     Lazy("audit", f"{_HERE}.people:audit", "Who did what, newest first."),
     Lazy("operations", f"{_HERE}.operating:app", "What was and is done to servers."),
     Lazy("deployments", f"{_HERE}.deployments:app", "Services on the servers."),

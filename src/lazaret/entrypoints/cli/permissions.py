@@ -46,6 +46,7 @@ NEEDS: Mapping[str, str] = {
     "people.audit": VIEWER,
     "people.users": VIEWER,
     "people.role": ADMIN,
+    "log_level.log_level": ADMIN,
     "tokens.create": ADMIN,
     "tokens.list_tokens": ADMIN,
     "tokens.revoke": ADMIN,

@@ -78,7 +78,7 @@ async def processes(as_json: AsJson = False) -> None:
         print_json(asdict(view) for view in views)
     else:
         print_table(
-            ["KIND", "STATE", "HOST", "PID", "VERSION", "STARTED", "SEEN", "LOOPS"],
+            ["KIND", "STATE", "HOST", "PID", "VERSION", "STARTED", "SEEN", "LOGS", "LOOPS"],
             [
                 (
                     view.kind,
@@ -88,6 +88,7 @@ async def processes(as_json: AsJson = False) -> None:
                     view.version,
                     age(view.started_at),
                     age(view.seen_at),
+                    view.log_level or "as configured",
                     _loops(view),
                 )
                 for view in views
