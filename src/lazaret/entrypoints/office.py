@@ -9,17 +9,24 @@ from pathlib import Path
 
 import psycopg
 
-from lazaret import migrations
+from lazaret import __version__, migrations
 from lazaret.entrypoints.providers import permissions_of
 from lazaret.kernel.clock import Clock, SystemClock
 from lazaret.kernel.database import Database
 from lazaret.kernel.embedded_postgres import EmbeddedPostgres
-from lazaret.kernel.errors import Misconfigured, Unavailable
+from lazaret.kernel.errors import Conflict, Misconfigured, Unavailable
 from lazaret.kernel.secrets import Redactor, SecretStore, load_or_create_key
 from lazaret.kernel.settings import Settings
+from lazaret.migrations import Standing
 from lazaret.operations.intents import Intents
 from lazaret.operations.queue import Queue
 from lazaret.provisioning.requests import Desk
+
+
+class SchemaNewer(Conflict):
+    """The tables are those of a later version: what it wrote there we might misread."""
+
+    code = "schema_newer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +91,14 @@ async def database_address(settings: Settings, stack: AsyncExitStack) -> str:
 
 async def _bring_up_to_date(conninfo: str) -> None:
     try:
-        if not await migrations.is_current(conninfo):
-            await migrations.upgrade_schema(conninfo)
+        match await migrations.standing(conninfo):
+            case Standing.NEWER:
+                raise SchemaNewer(
+                    f"The database was brought up to date by a version newer than this one ({__version__}).",
+                    hint="Start that newer version. To go back to this one, restore the backup from before the upgrade.",
+                )
+            case Standing.EMPTY | Standing.OLDER:
+                await migrations.upgrade_schema(conninfo)
     except psycopg.OperationalError as error:
         raise Unavailable(
             f"The database does not answer: {type(error).__name__}.",

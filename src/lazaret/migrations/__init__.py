@@ -10,6 +10,8 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import make_url
 
+from lazaret.kernel.errors import Misconfigured
+
 UPGRADE_LOCK = 0x4C5A52
 """Advisory lock: of several processes that start at once, one migrates and the others wait."""
 TURN_POLL_S = 0.1
@@ -73,11 +75,17 @@ async def is_current(conninfo: str) -> bool:
 
 
 async def standing(conninfo: str) -> Standing:
-    """Looks only."""
+    """Looks only. Raises `Misconfigured` for a database whose encoding cannot hold every text."""
     from alembic.script import ScriptDirectory  # noqa: PLC0415 - only `doctor` and the start ask
 
     scripts = ScriptDirectory.from_config(alembic_config(conninfo))
     async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding != "UTF8":  # the driver would give bytes for texts
+            raise Misconfigured(
+                f"The database has the encoding {encoding}, which cannot hold every text.",
+                hint="Make one with: createdb --template template0 --encoding UTF8 NAME",
+            )
         cursor = await connection.execute("select to_regclass('alembic_version') is not null")
         row = await cursor.fetchone()
         if row is None or not row[0]:

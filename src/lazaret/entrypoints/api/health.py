@@ -12,6 +12,7 @@ from lazaret.entrypoints.api.security import OfficeDep
 from lazaret.kernel.logging import get_logger
 from lazaret.kernel.loop_health import loop_states
 from lazaret.kernel.metrics import REGISTRY
+from lazaret.migrations import Standing
 
 router = APIRouter(tags=["health"])
 logger = get_logger(__name__)
@@ -30,11 +31,11 @@ async def readyz(office: OfficeDep) -> JSONResponse:
     """The database answers and has the present schema, and the loops of this process do their work."""
     try:
         async with asyncio.timeout(PATIENCE_S):
-            current = await migrations.is_current(office.conninfo)
+            standing = await migrations.standing(office.conninfo)
     except Exception as error:  # noqa: BLE001 - whatever it is, we are not ready
         logger.warning("api.not_ready", error=type(error).__name__)
         return problem(503, "not_ready", "The database does not answer.", hint="See `lazaret doctor`.", part="database")
-    if not current:
+    if standing not in {Standing.CURRENT, Standing.NEWER}:  # while it is upgraded, the older ones go on
         return problem(503, "not_ready", "The database has another schema.", hint="Restart Lazaret.", part="schema")
     dead = [state.name for state in loop_states() if state.is_dead]
     if dead:

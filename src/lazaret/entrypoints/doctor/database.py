@@ -50,7 +50,7 @@ async def check_schema(name: str, patient: Patient) -> Finding:
             cure = "Start this version once (`lazaret up`, or restart the services): it brings them up to date."
             return Finding(name, State.BROKEN, "the tables are of an older version", cure)
         case Standing.NEWER:
-            cure = "Install that newer version here too, or restore the backup made before the upgrade."
+            cure = "Install that newer version here too, or restore the backup from before the upgrade."
             return Finding(name, State.BROKEN, f"the tables are of a version newer than {__version__}", cure)
     return Finding(name, State.OK, "the tables are those of this version")
 
