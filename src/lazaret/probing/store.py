@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import String, cast, func, literal, select, text
-from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.probing.model import Monitor, ReadingSample, ServerHealth
@@ -28,13 +28,37 @@ _WATCHABLE = (
     Server.status.in_([status.value for status in WATCHED]),
 )
 
+_ROW = func.concat_ws(
+    "\x1f", Server.handle, Server.public_ip, Server.ssh_port, Server.ssh_user, cast(Server.host_keys, String)
+)
+_FINGERPRINT = select(func.md5(func.string_agg(_ROW, aggregate_order_by(literal("\x1e"), Server.handle)))).where(
+    *_WATCHABLE
+)
 _HEALTH = text(
     """
+    with fresh as materialized (
+        select * from jsonb_to_recordset(cast(:rows as jsonb)) as fresh (
+            server_handle text, vantage text, monitor text, phase text, condition text, symptoms jsonb, because text,
+            is_flapping boolean, since timestamptz, read_at timestamptz, reading jsonb, updated_at timestamptz,
+            slot smallint, disk_used_percent float8)
+    ), sampled as (
+        insert into readings (server_handle, slot, at, load_1m, memory_available_mb, disk_used_percent, uptime_s)
+        select server_handle, slot, read_at, cast(reading ->> 'load_1m' as float8),
+               cast(reading ->> 'memory_available_mb' as bigint), disk_used_percent,
+               cast(reading ->> 'uptime_s' as float8)
+        from fresh where read_at is not null
+        on conflict (server_handle, slot) do update set
+            at = excluded.at, load_1m = excluded.load_1m, memory_available_mb = excluded.memory_available_mb,
+            disk_used_percent = excluded.disk_used_percent, uptime_s = excluded.uptime_s
+    ), checked as (
+        update servers set last_health_check = fresh.read_at
+        from fresh where servers.handle = fresh.server_handle and fresh.read_at is not null
+    )
     insert into server_health as known (server_handle, vantage, monitor, phase, condition, symptoms, because,
                                         is_flapping, since, read_at, reading, updated_at)
-    select * from jsonb_to_recordset(cast(:rows as jsonb)) as fresh (
-        server_handle text, vantage text, monitor text, phase text, condition text, symptoms jsonb, because text,
-        is_flapping boolean, since timestamptz, read_at timestamptz, reading jsonb, updated_at timestamptz)
+    select server_handle, vantage, monitor, phase, condition, symptoms, because, is_flapping, since, read_at, reading,
+           updated_at
+    from fresh
     on conflict (server_handle, vantage) do update set
         monitor = excluded.monitor, phase = excluded.phase, condition = excluded.condition,
         symptoms = excluded.symptoms, because = excluded.because, is_flapping = excluded.is_flapping,
@@ -45,22 +69,18 @@ _HEALTH = text(
         updated_at = excluded.updated_at
     """
 )
-_SAMPLES = text(
+_BEAT = text(
     """
-    insert into readings (server_handle, slot, at, load_1m, memory_available_mb, disk_used_percent, uptime_s)
-    select * from jsonb_to_recordset(cast(:rows as jsonb)) as fresh (
-        server_handle text, slot smallint, at timestamptz, load_1m float8, memory_available_mb bigint,
-        disk_used_percent float8, uptime_s float8)
-    on conflict (server_handle, slot) do update set
-        at = excluded.at, load_1m = excluded.load_1m, memory_available_mb = excluded.memory_available_mb,
-        disk_used_percent = excluded.disk_used_percent, uptime_s = excluded.uptime_s
-    """
-)
-_CHECKED = text(
-    """
-    update servers set last_health_check = fresh.read_at
-    from jsonb_to_recordset(cast(:rows as jsonb)) as fresh (server_handle text, read_at timestamptz)
-    where servers.handle = fresh.server_handle and fresh.read_at is not null
+    with gone as (
+        delete from monitors where seen_at < cast(:at as timestamptz) - interval '1 day'
+    ), beating as (
+        insert into monitors (id, vantage, started_at, seen_at, servers, is_blind, because)
+        values (:id, :vantage, :started_at, :at, :servers, :is_blind, :because)
+        on conflict (id) do update set
+            seen_at = excluded.seen_at, servers = excluded.servers, is_blind = excluded.is_blind,
+            because = excluded.because
+    )
+    select id from monitors where vantage = :vantage and seen_at > :alive_since and id <> :id
     """
 )
 
@@ -78,13 +98,9 @@ class HealthRow:
 async def write_health(
     session: AsyncSession, rows: Sequence[HealthRow], *, monitor: str, vantage: str, at: datetime
 ) -> None:
-    """Write verdicts and readings of many servers, in three statements."""
+    """Write verdicts and readings of many servers, in one statement."""
     health = [_health_of(row, monitor, vantage, at) for row in rows]
     await session.execute(_HEALTH, {"rows": json.dumps(health)})
-    samples = [_sample_of(row.handle, row.reading) for row in rows if row.reading is not None]
-    if samples:
-        await session.execute(_SAMPLES, {"rows": json.dumps(samples)})
-        await session.execute(_CHECKED, {"rows": json.dumps([{**s, "read_at": s["at"]} for s in samples])})
 
 
 def _health_of(row: HealthRow, monitor: str, vantage: str, at: datetime) -> dict[str, Any]:
@@ -102,6 +118,8 @@ def _health_of(row: HealthRow, monitor: str, vantage: str, at: datetime) -> dict
         "read_at": row.reading.at.isoformat() if row.reading else None,
         "reading": reading_as_json(row.reading) if row.reading else {},
         "updated_at": at.isoformat(),
+        "slot": row.reading.at.hour * 60 + row.reading.at.minute if row.reading else None,
+        "disk_used_percent": _fullest_disk(row.reading) if row.reading else None,
     }
 
 
@@ -139,39 +157,29 @@ def _full_as_json(full: FullReading) -> dict[str, Any]:
     }
 
 
-def _sample_of(handle: str, reading: Reading) -> dict[str, Any]:
+def _fullest_disk(reading: Reading) -> float | None:
     disks = reading.full.disks.values() if reading.full else ()
-    return {
-        "server_handle": handle,
-        "slot": reading.at.hour * 60 + reading.at.minute,
-        "at": reading.at.isoformat(),
-        "load_1m": reading.load_1m,
-        "memory_available_mb": reading.memory_available_mb,
-        "disk_used_percent": max((disk.used_percent for disk in disks), default=None),
-        "uptime_s": reading.uptime_s,
-    }
+    return max((disk.used_percent for disk in disks), default=None)
 
 
 async def beat(
     session: AsyncSession, monitor: str, *, vantage: str, servers: int, blind: str, started_at: datetime, at: datetime
 ) -> list[str]:
-    """Say that this monitor lives; returns those that do, of this vantage. `blind` is why it cannot see, or empty."""
-    row = insert(Monitor).values(
-        id=monitor,
-        vantage=vantage,
-        started_at=started_at,
-        seen_at=at,
-        servers=servers,
-        is_blind=bool(blind),
-        because=blind,
+    """Say that this monitor lives; returns the others of its vantage that do. `blind`: why it cannot see, or empty."""
+    others = await session.scalars(
+        _BEAT,
+        {
+            "id": monitor,
+            "vantage": vantage,
+            "started_at": started_at,
+            "at": at,
+            "servers": servers,
+            "is_blind": bool(blind),
+            "because": blind,
+            "alive_since": at - timedelta(seconds=ALIVE_S),
+        },
     )
-    columns = {name: row.excluded[name] for name in ("seen_at", "servers", "is_blind", "because")}
-    await session.execute(row.on_conflict_do_update(index_elements=["id"], set_=columns))
-    await session.execute(text("delete from monitors where seen_at < :long_ago"), {"long_ago": at - timedelta(days=1)})
-    alive = await session.scalars(
-        select(Monitor.id).where(Monitor.vantage == vantage, Monitor.seen_at > at - timedelta(seconds=ALIVE_S))
-    )
-    return list(alive)
+    return list(others)
 
 
 async def leave(session: AsyncSession, monitor: str) -> None:
@@ -189,12 +197,7 @@ async def watchable(session: AsyncSession) -> dict[str, tuple[SshEndpoint, tuple
 
 async def watchable_fingerprint(session: AsyncSession) -> str:
     """Changes exactly when `watchable` gives something else; PostgreSQL makes it ten times as fast as we read rows."""
-    row = func.concat_ws(
-        "\x1f", Server.handle, Server.public_ip, Server.ssh_port, Server.ssh_user, cast(Server.host_keys, String)
-    )
-    all_rows = func.string_agg(row, aggregate_order_by(literal("\x1e"), Server.handle))
-    found = await session.scalar(select(func.md5(all_rows)).where(*_WATCHABLE))
-    return found or ""
+    return await session.scalar(_FINGERPRINT) or ""
 
 
 async def health_of(session: AsyncSession, handle: str) -> list[ServerHealth]:
