@@ -20,8 +20,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from lazaret.adapters.ssh.harvest import GATHER_S
 from lazaret.probing.reading import DiskUse, DockerState, FullReading, Reading
 from lazaret.probing.rules import Rules
+from lazaret.probing.streams import StillAlive
 from lazaret.probing.verdict import Phase, Verdict
 from lazaret.probing.watcher import Senses, WatchedServer, Watcher
 from lazaret.servers.access import CommandResult, HostSilent, KeyLogin, NoBanner, PortState, SshEndpoint
@@ -125,21 +127,31 @@ class Host:
 
     @asynccontextmanager
     async def open(
-        self, endpoint: SshEndpoint, *, heartbeat_s: float, full_every_s: float, timeout_s: float = 15, **_: object
+        self,
+        endpoint: SshEndpoint,
+        *,
+        heartbeat_s: float,
+        full_every_s: float,
+        still_alive: StillAlive,
+        timeout_s: float = 15,
+        **_: object,
     ) -> AsyncIterator[AsyncIterator[Reading]]:
         async with self.connect(endpoint, timeout_s=timeout_s):
-            yield self._readings(heartbeat_s, full_every_s)
+            yield self._readings(heartbeat_s, full_every_s, still_alive)
 
-    async def _readings(self, heartbeat_s: float, full_every_s: float) -> AsyncIterator[Reading]:
+    async def _readings(
+        self, heartbeat_s: float, full_every_s: float, still_alive: StillAlive
+    ) -> AsyncIterator[Reading]:
         clock, boots = LoopClock(), self.boots
         next_at = next_full = clock.monotonic()
         while True:
             is_full = next_at >= next_full
             next_full += full_every_s if is_full else 0.0
-            await asyncio.sleep(next_at + self.wire.delay_s(DATA_AGAIN_S) - clock.monotonic())
+            await asyncio.sleep(next_at + self.wire.delay_s(DATA_AGAIN_S) + GATHER_S - clock.monotonic())
             if not self.is_on or self.boots != boots:
                 await asyncio.Event().wait()  # nobody is there to end the connection
-            yield Reading(clock.now(), f"b{boots}", next_at, 0.1, 2000, 1500, 0.0, FULL if is_full else None)
+            if is_full or not still_alive():
+                yield Reading(clock.now(), f"b{boots}", next_at, 0.1, 2000, 1500, 0.0, FULL if is_full else None)
             next_at += heartbeat_s
 
 
@@ -152,9 +164,9 @@ class Witness:
     suspicions: int = 0
     before: Phase = Phase.UNJUDGED
 
-    async def report(self, _watcher: Watcher, verdict: Verdict, _reading: Reading | None) -> None:
+    async def report(self, _watcher: Watcher, verdict: Verdict, _reading: Reading | None) -> bool:
         if verdict.phase is self.before:
-            return
+            return True
         now = asyncio.get_running_loop().time()
         if verdict.phase is Phase.LOST:
             self.lost_at.append(now)
@@ -162,6 +174,7 @@ class Witness:
             self.back_at.append(now)
         self.suspicions += verdict.phase is Phase.SUSPECT
         self.before = verdict.phase
+        return True
 
 
 def watcher_of(number: int, host: Host, witness: Witness) -> Watcher:

@@ -28,6 +28,10 @@ from lazaret.kernel.embedded_postgres import EmbeddedPostgres
 from lazaret.servers.model import Server
 
 HEARTBEAT_S, FULL_EVERY_S, WINDOW_S, ROUND_S = 10.0, 60.0, 60.0, 30.0
+IDLE_S = 6.0
+"""With an empty fleet: what it costs to watch nobody."""
+COMPARED_AT = 1000
+"""Servers while the peers have their turns; what a check costs them does not depend on the number."""
 MONITOR = Path(__file__).with_name("watch_monitor.py")
 FARM = Path(__file__).with_name("watch_farm.py")
 Child = subprocess.Popen[str]
@@ -100,20 +104,25 @@ async def measure(count: int, *, rounds: int) -> tuple[dict[str, float], dict[st
             await migrations.upgrade(conninfo)
             async with child(FARM) as farm:
                 place = await line_of(farm)
-                await fill(conninfo, count, int(place["port"]), str(place["host_key"]))
                 async with child(MONITOR, conninfo, directory, str(HEARTBEAT_S), str(FULL_EVERY_S)) as monitor:
-                    row = await _watch(monitor, count)
-                    key = Path(directory) / "ssh" / "access_key"
-                    return row, await _compare(monitor, rounds, int(place["port"]), key)
+                    empty = await _stretch(monitor, IDLE_S)
+                    await fill(conninfo, count, int(place["port"]), str(place["host_key"]))
+                    row = await _watch(monitor, count, empty["rss_kb"])
+                    return row, await _compare(monitor, rounds, Path(directory) / "ssh" / "access_key")
         finally:
             await asyncio.to_thread(postgres.wipe)
 
 
-async def _compare(monitor: Child, rounds: int, port: int, key: Path) -> dict[str, list[float]]:
-    """In turn: a stretch of watching, then the same number of checks by each peer."""
+async def _compare(monitor: Child, rounds: int, key: Path) -> dict[str, list[float]]:
+    """In turn: a stretch of watching, then checks by each peer, of a farm of their own that they may keep busy."""
     if not rounds:
         return {}
-    peers = Peers(port, key)
+    async with child(FARM) as farm:
+        place = await line_of(farm)
+        return await _in_turn(monitor, rounds, Peers(int(place["port"]), key))
+
+
+async def _in_turn(monitor: Child, rounds: int, peers: Peers) -> dict[str, list[float]]:
     hosts = [address_of(number) for number in range(HOSTS)]
     found: dict[str, list[float]] = {"lazaret": []}
     try:
@@ -141,8 +150,9 @@ async def _stretch(monitor: Child, seconds: float) -> dict[str, float]:
     }
 
 
-async def _watch(monitor: Child, count: int) -> dict[str, float]:
-    empty = await line_of(monitor)
+async def _watch(monitor: Child, count: int, empty_kb: float) -> dict[str, float]:
+    while not (now := await line_of(monitor))["watched"]:
+        pass
     begun = time.monotonic()
     while (now := await line_of(monitor))["streams"] < count:
         assert time.monotonic() - begun < 1200, f"only {now['streams']} of {count} streams after 20 minutes"
@@ -157,7 +167,7 @@ async def _watch(monitor: Child, count: int) -> dict[str, float]:
         "readings_wanted": count * window_s / HEARTBEAT_S,
         "cpu_ms_per_reading": 1000 * cpu_s / readings,
         "share_of_a_core": cpu_s / window_s,
-        "kb_per_server": (done["rss_kb"] - empty["rss_kb"]) / count,
+        "kb_per_server": (done["rss_kb"] - empty_kb) / count,
         "rss_mb": done["rss_kb"] / 1024,
         "lag_p99_ms": done["lag_p99_ms"],
     }
@@ -166,7 +176,9 @@ async def _watch(monitor: Child, count: int) -> dict[str, float]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--servers", type=int, nargs="*", default=[100, 1000, 10_000])
-    parser.add_argument("--rounds", type=int, default=3, help="against the peers, at the first size; 0 for none")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help=f"against the peers, at {COMPARED_AT} or the first size; 0 for none"
+    )
     given = parser.parse_args()
     counts = given.servers
     wanted = max(counts) + 2000  # in each process: one end of every connection
@@ -175,7 +187,7 @@ def main() -> int:
         print(f"This needs {wanted} open files; the limit is {hard} (ulimit -Hn).", file=sys.stderr)
         return 2
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # while all connect at once there are more
-    compared_at = counts[0]
+    compared_at = COMPARED_AT if COMPARED_AT in counts else counts[0]
     rows, compared = [], {}
     for count in counts:
         row, against = asyncio.run(measure(count, rounds=given.rounds if count == compared_at else 0))

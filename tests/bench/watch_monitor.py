@@ -1,6 +1,7 @@
 """The process that the benchmark of watching measures: a monitor, and a line about itself every second."""
 
 import asyncio
+import gc
 import json
 import resource
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from lazaret.adapters.ssh import AsyncSshAccess, SshReadingStreams
 from lazaret.adapters.ssh.access_key import load_or_create_access_key
+from lazaret.entrypoints.cli.main import GC_AFTER
 from lazaret.kernel.clock import SystemClock
 from lazaret.kernel.database import Database
 from lazaret.kernel.logging import configure_logging
@@ -54,27 +56,32 @@ async def main(conninfo: str, directory: str, heartbeat_s: float, full_every_s: 
 
     async with Database(conninfo) as db:
         monitor = Monitor(db, senses, Nobody(), anchors=anchors, expecting=expecting)  # type: ignore[arg-type]
-        tell(0, 0)
         running = asyncio.create_task(monitor.run())
         ended = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
         lags: list[float] = []
+        told_for_s = 0.0
         while not ended.done():
             begun = time.monotonic()
             await asyncio.sleep(1)
+            begun_cpu_s = time.process_time()
             lags = [*lags[-99:], 1000 * (time.monotonic() - begun - 1)]
-            tell(sum(w.streaming for w in monitor.watchers.values()), sorted(lags)[int(0.99 * (len(lags) - 1))])
+            streams = sum(watcher.streaming for watcher in monitor.watchers.values())
+            tell(len(monitor.watchers), streams, sorted(lags)[int(0.99 * (len(lags) - 1))], told_for_s)
+            told_for_s += time.process_time() - begun_cpu_s
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
 
-def tell(streams: int, lag_ms: float) -> None:
+def tell(watched: int, streams: int, lag_ms: float, told_for_s: float) -> None:
+    """A line about this process; the CPU that such lines cost is not the monitor's."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     line = {
         "at": time.time(),
+        "watched": watched,
         "streams": streams,
         "readings": READINGS._value.get(),
-        "cpu_s": used.ru_utime + used.ru_stime,
+        "cpu_s": used.ru_utime + used.ru_stime - told_for_s,
         "rss_kb": pages * 4,
         "lag_p99_ms": lag_ms,
     }
@@ -82,5 +89,6 @@ def tell(streams: int, lag_ms: float) -> None:
 
 
 if __name__ == "__main__":
+    gc.set_threshold(GC_AFTER, 20, 20)  # as the command line does
     configure_logging(level="error", log_format="json", redactor=Redactor())  # standard output is for figures
     asyncio.run(main(sys.argv[1], sys.argv[2], float(sys.argv[3]), float(sys.argv[4])))

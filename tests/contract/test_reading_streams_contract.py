@@ -176,3 +176,49 @@ async def test_a_window_that_runs_out_is_opened_again(streams: SshReadingStreams
 
     async with talking(talk) as (endpoint, keys):
         assert (await uptimes(streams, endpoint, keys, 120))[-1] == 119
+
+
+async def test_lines_that_only_go_on_are_told_and_not_read(streams: SshReadingStreams, by_way_of: str) -> None:
+    """Until the teller wants to read: then nothing of what follows is left out, and another boot is always read."""
+    signs = 0
+
+    def still_alive() -> bool:
+        nonlocal signs
+        signs += 1
+        return signs <= 5
+
+    async def talk(session: asyncssh.SSHServerProcess[bytes]) -> None:
+        for number in range(10):
+            boot = "b" if number < 9 else "c"
+            raw = {"boot": boot, "up": number, "load": 0.5, "mem": 2048, "avail": 1024, "now": 0}
+            session.stdout.write(json.dumps(raw, separators=(",", ":")).encode() + b"\n")
+            await asyncio.sleep(0.3 if number == 0 else 0.01)
+        await session.wait_closed()
+
+    found: list[float] = []
+    async with (
+        talking(talk) as (endpoint, keys),
+        asyncio.timeout(20),
+        streams.open(endpoint, host_keys=keys, heartbeat_s=1, full_every_s=60, still_alive=still_alive) as readings,
+    ):
+        async for reading in readings:
+            found.append(reading.uptime_s)
+            if reading.boot_id == "c":
+                break
+    assert found == [0, 6, 7, 8, 9]
+
+
+async def test_a_stream_that_ends_is_lost(streams: SshReadingStreams, by_way_of: str) -> None:
+    async def talk(session: asyncssh.SSHServerProcess[bytes]) -> None:
+        session.stdout.write(line_of(1))
+        await asyncio.sleep(0.3)
+        session.get_extra_info("connection").abort()
+
+    async with (
+        talking(talk) as (endpoint, keys),
+        asyncio.timeout(10),
+        streams.open(endpoint, host_keys=keys, heartbeat_s=1, full_every_s=60) as readings,
+    ):
+        assert (await anext(readings)).uptime_s == 1
+        with pytest.raises(ConnectionLost):
+            await anext(readings)

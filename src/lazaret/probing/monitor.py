@@ -16,7 +16,7 @@ from lazaret.kernel.clock import Clock
 from lazaret.kernel.database import Database
 from lazaret.kernel.logging import get_logger
 from lazaret.kernel.loops import end_tasks, every, restarting
-from lazaret.kernel.metrics import BLIND, READINGS, STREAMS, VERDICTS, WATCHED
+from lazaret.kernel.metrics import BLIND, STREAMS, VERDICTS, WATCHED
 from lazaret.probing import store
 from lazaret.probing.fleet import AnchorState, FleetVerdict, judge_fleet
 from lazaret.probing.reading import Reading
@@ -164,21 +164,19 @@ class Monitor:
     async def _keep_watching(self, watcher: Watcher) -> None:
         await restarting("monitor.watch", watcher.run, self._clock)
 
-    async def _observed(self, watcher: Watcher, verdict: Verdict, reading: Reading | None) -> None:
-        """Every observation comes by here. A verdict that changed is told, unless it is our own blindness."""
+    async def _observed(self, watcher: Watcher, verdict: Verdict, reading: Reading | None) -> bool:
+        """Every observation that may be news. A verdict that changed is told, unless it is our own blindness."""
         handle = watcher.server.handle
-        if reading is not None:
-            READINGS.inc()
         full = reading if reading is not None and reading.full is not None else None
         key = verdict.key
         if key == self._told.get(handle):
             if full is not None:
                 self._dirty[handle] = store.HealthRow(handle, verdict, full)
-            return
+            return True
         (self._unwell.discard if verdict.phase is Phase.WELL else self._unwell.add)(handle)
         if verdict.phase is Phase.LOST and await self._is_blind():
             self._disbelieve(watcher)
-            return
+            return False
         self._told[handle] = key
         pending = self._dirty.get(handle)
         self._dirty[handle] = store.HealthRow(handle, verdict, full or (pending.reading if pending else None))
@@ -188,6 +186,8 @@ class Monitor:
         except Exception:
             self._told.pop(handle, None)  # told again with the next observation
             logger.exception("monitor.listener_failed", handle=handle)
+            return False
+        return True
 
     # --- doubting oneself
 

@@ -14,6 +14,8 @@ from lazaret.kernel.errors import LazaretError
 
 LONGEST_LINE = 64 * 1024
 """Bytes; a longer line is not ours."""
+NOTHING_KNOWN = b"\n"
+"""No line begins like this."""
 _MOST_NAMES = 500
 """Containers, units and mounts kept of one reading."""
 
@@ -94,6 +96,16 @@ def parse_reading(line: str | bytes, *, at: datetime) -> Reading:
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UnreadableReading(f"A line of the stream is not a reading: {type(error).__name__}.") from None
+
+
+def beginning_of(boot_id: str) -> bytes:
+    """How each line of this boot begins."""
+    return b'{"boot":"' + boot_id.encode() + b'",'
+
+
+def only_goes_on(line: bytes, beginning: bytes) -> bool:
+    """Whether a line says nothing that could be judged but that the boot with this beginning goes on."""
+    return line.startswith(beginning) and line.endswith(b"}") and b'"full":' not in line
 
 
 def _full(raw: Mapping[str, Any]) -> FullReading:

@@ -23,6 +23,7 @@ __all__ = [
     "Verdict",
     "disbelieve_loss",
     "forget_silence",
+    "goes_on",
     "judge",
     "new_watch",
     "observe",
@@ -117,6 +118,13 @@ def disbelieve_loss(watch: ServerWatch, at: datetime) -> ServerWatch:
     )
 
 
+def goes_on(watch: ServerWatch, at: datetime) -> ServerWatch | None:
+    """What `observe` makes of a reading that says nothing but that the same boot goes on; None where that is news."""
+    if watch.lost is not None or watch.bad or watch.well_at is None or watch.changes:
+        return None
+    return watch._replace(well_at=at)
+
+
 def observe(
     watch: ServerWatch, seen: Sighting | Reading, rules: Rules, expectations: Expectations | None = None
 ) -> ServerWatch:
@@ -134,9 +142,9 @@ def observe(
 
 def _good(watch: ServerWatch, at: datetime, rules: Rules) -> ServerWatch:
     if watch.lost is None:
-        if not watch.bad and watch.well_at is not None:
+        if not watch.bad and watch.well_at is not None and not watch.changes:
             return watch._replace(well_at=at)
-        return watch._replace(well_at=at, bad=())
+        return watch._replace(well_at=at, bad=(), changes=_recent(watch.changes, at, rules))
     signs = watch.good_signs + 1
     if signs < rules.return_signs:
         return watch._replace(well_at=at, bad=(), good_signs=signs)

@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from lazaret.kernel.clock import Clock
-from lazaret.kernel.metrics import READING_LAG
+from lazaret.kernel.metrics import READING_LAG, READINGS
 from lazaret.probing.patience import Patience
 from lazaret.probing.reading import Reading
 from lazaret.probing.rules import Rules
 from lazaret.probing.sighting import Means, Seen, Sighting, seen_by
 from lazaret.probing.streams import ReadingStreams
-from lazaret.probing.verdict import Expectations, Phase, ServerWatch, Verdict, judge, new_watch, observe
+from lazaret.probing.verdict import Expectations, Phase, ServerWatch, Verdict, goes_on, judge, new_watch, observe
 from lazaret.servers.access import AccessError, KeyLogin, PortState, RemoteAccess, SshEndpoint
 
 _SEEN_ON_PORT = {PortState.OPEN: Seen.WELL, PortState.REFUSED: Seen.REFUSED, PortState.SILENT: Seen.SILENT}
@@ -50,8 +50,11 @@ class Senses:
     vantage: str = "main"
 
 
-Report = Callable[["Watcher", Verdict, Reading | None], Awaitable[None]]
-"""Told of every observation's verdict; a full reading comes with it where one was the reason."""
+Report = Callable[["Watcher", Verdict, Reading | None], Awaitable[bool]]
+"""Told of every observation's verdict but those that can say nothing new, with the reading where one was the reason.
+
+False: it could not be told, and must be with the next observation.
+"""
 
 
 class Watcher:
@@ -65,6 +68,11 @@ class Watcher:
         self._report = report
         self.watch: ServerWatch = new_watch(senses.clock.now(), senses.rules)
         self.streaming = False
+        self._patience: Patience | None = None
+        self._due: float | None = None
+        """When the next reading of this stream is."""
+        self._is_told = False
+        """Whether `report` has taken what there was to tell."""
 
     @property
     def verdict(self) -> Verdict:
@@ -94,14 +102,15 @@ class Watcher:
                 host_keys=server.host_keys,
                 heartbeat_s=senses.heartbeat_s,
                 full_every_s=senses.full_every_s,
+                still_alive=self._goes_on,
                 timeout_s=senses.rules.look_timeout_s * 2,
             ) as readings:
                 self.streaming = True
-                due: float | None = None
                 async with Patience(stall_s) as patience:
+                    self._patience, self._due = patience, None
                     async for reading in readings:
                         patience.rest()
-                        due = self._note_lag(due)
+                        self._note_lag()
                         await self._read(reading)
                         if reading.full is not None and not await self._lets_others_in():
                             return
@@ -113,13 +122,28 @@ class Watcher:
             await self.saw(Means.STREAM, seen_by(error), error.message)
         finally:
             self.streaming = False
+            self._patience = None
 
-    def _note_lag(self, due: float | None) -> float:
-        """A reading came; returns when the next one is due."""
+    def _goes_on(self) -> bool:
+        """The stream says that its server lives as it did; False while something is to be told or waits for that."""
+        patience = self._patience
+        if patience is None or patience.rests or not self._is_told:
+            return False
+        watch = goes_on(self.watch, self._senses.clock.now())
+        if watch is None:
+            return False
+        self.watch = watch
+        self._note_lag()
+        patience.sign()
+        return True
+
+    def _note_lag(self) -> None:
+        """A reading came: how late it was, and when the next one is due."""
         now = self._senses.clock.monotonic()
-        if due is not None:
-            READING_LAG.observe(max(0.0, now - due))
-        return now + self._senses.heartbeat_s
+        READINGS.inc()
+        if self._due is not None:
+            READING_LAG.observe(max(0.0, now - self._due))
+        self._due = now + self._senses.heartbeat_s
 
     async def _lets_others_in(self) -> bool:
         """An open stream outlives its server's sshd: whether a new one could be opened is asked from outside."""
@@ -138,14 +162,18 @@ class Watcher:
         if reading.full is not None:
             self.reading = reading
         self.watch = observe(self.watch, reading, self._senses.rules, self.server.expectations)
-        await self._report(self, self.verdict, reading)
+        await self._tell(reading)
+
+    async def _tell(self, reading: Reading | None) -> None:
+        self._is_told = False
+        self._is_told = await self._report(self, self.verdict, reading)
 
     async def saw(self, means: Means, seen: Seen, detail: str = "") -> None:
         """Take one look into account."""
         senses = self._senses
         sighting = Sighting(senses.clock.now(), means, seen, detail, senses.vantage)
         self.watch = observe(self.watch, sighting, senses.rules, self.server.expectations)
-        await self._report(self, self.verdict, None)
+        await self._tell(None)
 
     async def _look_until_well(self) -> None:
         """Rounds of fresh looks: quick ones while there is a suspicion, slow ones for a server that is lost."""

@@ -62,3 +62,43 @@ def test_a_block_that_ends_in_time_leaves_no_timer() -> None:
         return len([handle for handle in asyncio.get_running_loop()._scheduled if not handle.cancelled()])  # type: ignore[attr-defined]
 
     assert asyncio.run(listen()) == 0
+
+
+def test_when_we_had_no_time_to_listen_it_is_not_called_silence() -> None:
+    """From 9 s to 12 s the loop is busy; what was said meanwhile is heard a moment later."""
+
+    async def listen() -> float:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+
+        def busy() -> None:
+            loop.skipped_s += 3.0  # type: ignore[attr-defined]
+            loop.call_later(0.2, patience.sign)
+
+        with pytest.raises(TimeoutError):
+            async with Patience(10) as patience:
+                loop.call_later(9, busy)
+                await asyncio.sleep(1000)
+        return loop.time() - begun
+
+    with asyncio.Runner(loop_factory=Jumping) as runner:
+        assert runner.run(listen()) == pytest.approx(22.2, abs=0.5)
+
+
+def test_each_of_many_has_its_own_limit() -> None:
+    async def lasting(until_s: float) -> float:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        with pytest.raises(TimeoutError):
+            async with Patience(10) as patience:
+                while loop.time() - begun < until_s:
+                    await asyncio.sleep(1)
+                    patience.sign()
+                await asyncio.sleep(1000)
+        return loop.time() - begun
+
+    async def all_of_them() -> list[float]:
+        return await asyncio.gather(*(lasting(number) for number in range(20)))
+
+    with asyncio.Runner(loop_factory=Jumping) as runner:
+        assert runner.run(all_of_them()) == pytest.approx([10.0 + number for number in range(20)], abs=0.5)

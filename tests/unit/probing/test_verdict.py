@@ -19,6 +19,7 @@ from lazaret.probing.verdict import (
     ServerWatch,
     disbelieve_loss,
     forget_silence,
+    goes_on,
     judge,
     new_watch,
     observe,
@@ -279,3 +280,24 @@ def test_no_history_of_looks_leads_to_a_reinstall_by_itself(
         event(f"{condition}: {len(rungs)} rungs")
         assert all(rung.needs_approval for rung in rungs if rung.remedy is Remedy.REINSTALL)
         assert rungs[-1].remedy is Remedy.HUMAN
+
+
+@given(HISTORIES)
+def test_a_line_that_needs_no_reading_would_have_said_nothing(history: list[Sighting | Reading]) -> None:
+    """The short way does as the long way, and the verdict stays; of a server in doubt it makes nothing."""
+    watch = fold(*history)
+    after = goes_on(watch, at(5001))
+    event(f"short way: {after is not None}")
+    if after is None:
+        assert watch.bad or watch.lost or watch.well_at is None or watch.changes
+    else:
+        assert after == fold(reading(5001, full=False, boot=watch.boot_id), watch=watch)
+        assert judge(after, at(5001), RULES).key == judge(watch, at(5000), RULES).key
+
+
+def test_a_server_that_flapped_is_read_until_it_is_quiet() -> None:
+    watch = fold(*[reading(0)], *lost_looks(10), reading(60), reading(70), reading(80))
+    assert phase(watch, 80) is Phase.WELL
+    assert goes_on(watch, at(90)) is None
+    quiet_at = 80 + RULES.flap_window_s
+    assert goes_on(fold(reading(quiet_at, full=False), watch=watch), at(quiet_at + 10)) is not None
