@@ -95,7 +95,7 @@ async def _bring_up_to_date(conninfo: str) -> None:
             case Standing.NEWER:
                 raise SchemaNewer(
                     f"The database was brought up to date by a version newer than this one ({__version__}).",
-                    hint="Start that newer version. To go back to this one, restore the backup from before the upgrade.",
+                    hint="Start that newer version. To go back, restore the backup from before the upgrade.",
                 )
             case Standing.EMPTY | Standing.OLDER:
                 await migrations.upgrade_schema(conninfo)
