@@ -36,6 +36,8 @@ LEASE_S = 12.0
 """Shorter than the time after which a worker is taken for dead. It is renewed four times as often."""
 ORDERLY_END_S = 30.0
 """A cancelled run gets so long to end what it began on a machine, before it is cancelled again."""
+HELD_S = 5.0
+"""What has not begun does not begin on a server that is on hold; it is looked at again so often."""
 MAX_RESUMES = 5
 """Crashes in a row without one step of progress before the operation is given up as poison."""
 
@@ -110,6 +112,9 @@ class Runner:
             crashed = operation.status == OperationStatus.RUNNING
             if operation.cancel_requested_by:
                 await end_cancelled(session, operation, audit.WORKER, at=now)
+                return None
+            if operation.started_at is None and await servers.holds_on(session, operation.server_handle, at=now):
+                operation.due_at = now + timedelta(seconds=HELD_S)
                 return None
             if crashed:
                 operation.resumes += 1

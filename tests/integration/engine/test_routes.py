@@ -3,6 +3,7 @@
 import pytest
 from pydantic import SecretStr
 
+from lazaret.healing.requests import hold, lift
 from lazaret.operations.model import OperationStatus
 from lazaret.servers.configuration import PlaybookResult, PlaybookTimeout
 from lazaret.servers.provider import (
@@ -15,7 +16,7 @@ from lazaret.servers.provider import (
     ProviderUnavailable,
 )
 from lazaret.servers.status import ServerStatus
-from tests.integration.engine.conftest import BASELINE, OUR_KEY, Engine
+from tests.integration.engine.conftest import BASELINE, OPERATOR, OUR_KEY, Engine
 
 RESET, REINSTALL = Capability.RESET_PASSWORD, Capability.REINSTALL
 TO_THE_KEY = ["reset_password", "wait_for_password", "wait_for_ssh", "pin_host_key", "install_access_key"]
@@ -390,3 +391,19 @@ async def test_another_address_at_the_provider_is_not_touched(engine: Engine) ->
     operation = await engine.drive(await engine.provision())
     assert (operation.status, operation.error_code) == ("failed", "touch_refused")
     assert engine.provider.asked == []
+
+
+async def test_what_has_not_begun_does_not_begin_on_hold(engine: Engine) -> None:
+    """A freeze after the wish, or a server that is found during one: it waits, and costs no attempt."""
+    operation_id = await engine.provision()
+    async with engine.db.transaction() as session:
+        frozen = await hold(session, None, OPERATOR, at=engine.clock.now(), reason="restored")
+    for _ in range(4):
+        waiting = await engine.run_once(operation_id)
+        assert (waiting.status, waiting.attempt, waiting.started_at) == ("queued", 0, None)
+        assert waiting.due_at > engine.clock.now(), "it is looked at again"
+        engine.clock.advance(10)
+    assert engine.provider.asked == []
+    async with engine.db.transaction() as session:
+        await lift(session, frozen.id, OPERATOR, at=engine.clock.now())
+    assert (await engine.drive(operation_id)).status == "succeeded"
