@@ -229,6 +229,7 @@ MATRIX = {
         ),
         cli=("users role", "token create", "token list", "token revoke", "token login"),
     ),
+    "back up and restore": Row(A, cli=("backup", "restore")),
 }
 VALUES = {
     "handle": "vps-2001", "action": "stop", "answer": "deny", "secret": "x" * 43, "telegram_id": "777",

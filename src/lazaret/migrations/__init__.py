@@ -3,7 +3,7 @@
 import asyncio
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from alembic import command
@@ -11,6 +11,9 @@ from alembic.config import Config
 from sqlalchemy import make_url
 
 from lazaret.kernel.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from alembic.script import ScriptDirectory
 
 UPGRADE_LOCK = 0x4C5A52
 """Advisory lock: of several processes that start at once, one migrates and the others wait."""
@@ -75,10 +78,20 @@ async def is_current(conninfo: str) -> bool:
 
 
 async def standing(conninfo: str) -> Standing:
-    """Looks only. Raises `Misconfigured` for a database whose encoding cannot hold every text."""
-    from alembic.script import ScriptDirectory  # noqa: PLC0415 - only `doctor` and the start ask
+    """Looks only. Raises as `revision_of` does."""
+    revision = await revision_of(conninfo)
+    if revision is None:
+        return Standing.EMPTY
+    if revision == newest():
+        return Standing.CURRENT
+    return Standing.OLDER if knows(revision) else Standing.NEWER
 
-    scripts = ScriptDirectory.from_config(alembic_config(conninfo))
+
+async def revision_of(conninfo: str) -> str | None:
+    """The revision that the database has; None where there is no schema.
+
+    Raises `Misconfigured` for a database whose encoding cannot hold every text.
+    """
     async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
         encoding = connection.info.parameter_status("server_encoding")
         if encoding != "UTF8":  # the driver would give bytes for texts
@@ -89,15 +102,26 @@ async def standing(conninfo: str) -> Standing:
         cursor = await connection.execute("select to_regclass('alembic_version') is not null")
         row = await cursor.fetchone()
         if row is None or not row[0]:
-            return Standing.EMPTY
+            return None
         cursor = await connection.execute("select version_num from alembic_version")
-        versions = [version for (version,) in await cursor.fetchall()]
-    if not versions:
-        return Standing.EMPTY
-    if versions == [scripts.get_current_head()]:
-        return Standing.CURRENT
-    known = {script.revision for script in scripts.walk_revisions()}
-    return Standing.OLDER if known.issuperset(versions) else Standing.NEWER
+        row = await cursor.fetchone()
+    return str(row[0]) if row is not None else None
+
+
+def newest() -> str:
+    """The newest revision that this program knows."""
+    return _scripts().get_current_head() or ""
+
+
+def knows(revision: str) -> bool:
+    """Whether the revision is one of ours; one that is not was made by a newer program."""
+    return any(script.revision == revision for script in _scripts().walk_revisions())
+
+
+def _scripts() -> "ScriptDirectory":
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 - only `doctor` and the start ask
+
+    return ScriptDirectory.from_config(alembic_config("postgresql://"))
 
 
 def alembic_config(conninfo: str) -> Config:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from lazaret.lab.commands import CommandFailed
 from lazaret.lab.real_hosts import missing_for_real_hosts
-from tests.acceptance.packing.conftest import Machine
+from tests.acceptance.packing.conftest import ROOT, Machine
 from tests.acceptance.packing.images import ENVIRONMENT, MAKE_IMAGES, OVERRIDE
 
 MISSING = missing_for_real_hosts()
@@ -23,6 +24,7 @@ pytestmark = [
 ]
 
 UNITS = ("lazaret.service", "lazaret@api.service", "lazaret@worker.service", "lazaret@monitor.service")
+KEPT_AT = "/var/lib/lazaret/fleet.backup"
 READY = "python3 -c 'import urllib.request as u; print(u.urlopen(\"http://127.0.0.1:8000/readyz\").read().decode())'"
 
 
@@ -74,6 +76,31 @@ async def test_a_service_that_is_killed_comes_back_with_its_state(machine: Machi
     await until("it was restarted and answers", restarted)
     names = [row["name"] for row in json.loads(await machine.does("lazaret token list --json"))]
     assert "kept" in names
+
+
+async def test_a_backup_by_the_timer_is_restored_by_the_page(machine: Machine) -> None:
+    """The service backs itself up while it runs; on the same machine, emptied, the backup is all that is left."""
+    await machine.follows("backup", directory="/root")
+    assert await machine.does("systemd-analyze verify lazaret-backup.service lazaret-backup.timer 2>&1") == ""
+    await machine.does("systemd-analyze security --threshold=20 lazaret-backup.service")
+    assert await machine.does("systemctl is-active lazaret-backup.timer") == "active\n"
+    made = (await machine.does("stat -c '%n %U %a' /var/lib/lazaret-backups/*")).split()
+    assert made[1:] == ["lazaret", "600"]
+    await machine.does(f"cp {made[0]} /root/fleet.backup; cp /etc/lazaret/secrets/backup_passphrase /root/passphrase")
+    await machine.does(f"cd /root\n{indented('systemctl stop lazaret')}")
+    await machine.does("systemctl start lazaret")
+    await until("it answers from the backup", lambda: answers(machine))
+    assert "restored from a backup" in await machine.does("lazaret holds")
+    assert "kept" in [row["name"] for row in json.loads(await machine.does("lazaret token list --json"))]
+    await machine.does("lazaret unfreeze")
+
+
+def indented(first: str) -> str:
+    """The commands that back_up.md shows without a fence, from that line on."""
+    page = (ROOT / "docs/howto/back_up.md").read_text(encoding="utf-8")
+    found = re.search(rf"^    {re.escape(first)}\n(?:    .*\n)+", page, re.MULTILINE)
+    assert found is not None, first
+    return found[0]
 
 
 async def test_a_wrong_setting_is_said_once_and_not_tried_again(machine: Machine) -> None:
@@ -133,6 +160,14 @@ async def test_compose_keeps_its_state(machine: Machine) -> None:
     assert "kept" in [row["name"] for row in listed]
     assert await keys(machine) == before
     assert set((await health(machine)).values()) == {"running healthy"}
+
+
+async def test_containers_back_themselves_up(machine: Machine) -> None:
+    commands = indented(f"docker compose exec -T api lazaret backup {KEPT_AT} --passphrase-stdin < passphrase")
+    await machine.does(f"cd /root/checkout; cp /root/passphrase .\n{commands}")
+    await machine.does("install -o lazaret -m 600 /root/checkout/fleet.backup /var/tmp/compose.backup")
+    check = "lazaret restore /var/tmp/compose.backup --check --passphrase-stdin < /root/passphrase"
+    assert "is whole" in await machine.does(check)
 
 
 async def test_one_process_per_job_with_a_database_of_ones_own(machine: Machine) -> None:

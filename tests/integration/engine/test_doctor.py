@@ -56,6 +56,7 @@ async def test_a_fresh_installation_lacks_things_and_nothing_is_broken(doctor: D
         "provider",
         "telegram",
         "processes",
+        "backup",
     }
     assert all(one.cure for one in found.values() if one.state != "ok")
 

@@ -40,6 +40,16 @@ COMMANDS = (
         f"{_HERE}.processes:doctor",
         "Check the installation; each finding with its cure. Exit code 1 when something is broken.",
     ),
+    Lazy(
+        "backup",
+        f"{_HERE}.safekeeping:backup",
+        "Write state and keys into one file, encrypted with a passphrase. Lazaret may go on running.",
+    ),
+    Lazy(
+        "restore",
+        f"{_HERE}.safekeeping:restore",
+        "Bring a backup back into a new, empty installation. It watches; it touches nothing until `lazaret unfreeze`.",
+    ),
     Lazy("servers", f"{_HERE}.reading:servers", "The fleet, or one server."),
     Lazy(
         "why",

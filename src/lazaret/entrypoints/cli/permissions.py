@@ -51,6 +51,8 @@ NEEDS: Mapping[str, str] = {
     "tokens.list_tokens": ADMIN,
     "tokens.revoke": ADMIN,
     "tokens.login": ADMIN,
+    "safekeeping.backup": ADMIN,
+    "safekeeping.restore": ADMIN,
 }
 
 

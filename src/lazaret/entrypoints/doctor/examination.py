@@ -1,6 +1,7 @@
 """The examination: every check in the order in which one rests on the other, and its findings on the screen."""
 
 from lazaret.entrypoints.cli.render import print_json, print_table
+from lazaret.entrypoints.doctor.backups import check_backup
 from lazaret.entrypoints.doctor.clocks import check_clocks
 from lazaret.entrypoints.doctor.database import check_database, check_schema
 from lazaret.entrypoints.doctor.directory import check_directory
@@ -28,6 +29,7 @@ CHECKS: Checks = (
     ("telegram", check_telegram),
     ("clocks", check_clocks),
     ("processes", check_processes),
+    ("backup", check_backup),
 )
 
 
