@@ -35,7 +35,7 @@ from lazaret.operations.queue import Queue
 from lazaret.operations.run import Workflow
 from lazaret.operations.runner import Runner
 from lazaret.operations.store import live_operation
-from lazaret.provisioning.context import Limits, Parts
+from lazaret.provisioning.context import ROOT_PASSWORD, Limits, Parts, secret_owner
 from lazaret.provisioning.graph import ProvisioningWorkflow
 from lazaret.servers.access import KeyLogin
 from lazaret.servers.inventory import Inventory
@@ -141,6 +141,12 @@ def _inventory(office: Office, provider: Provider) -> Inventory:
             )
             await office.intents.enqueue_new(session, server, intent, at=at)
 
+    async def forget_what_the_old_one_was_told(session: AsyncSession, server: Server, at: datetime) -> None:
+        if await office.secrets.forget(session, secret_owner(server.handle), ROOT_PASSWORD):
+            why = "the operator's list names another machine"
+            subject = f"server:{server.handle}"
+            audit.record(session, audit.INVENTORY, "secret.forget", subject, at=at, kind=ROOT_PASSWORD, why=why)
+
     return Inventory(
         office.db,
         provider,
@@ -150,4 +156,5 @@ def _inventory(office: Office, provider: Provider) -> Inventory:
         has_services=has_running,
         on_admitted=provision,
         on_rebuild_due=rebuild,
+        on_replaced=forget_what_the_old_one_was_told,
     )

@@ -16,7 +16,7 @@ from lazaret.healing.model import Approval, Decision
 from lazaret.healing.steps.ask_approval import APPROVAL
 from lazaret.healing.trigger import MOST_ATTEMPTS
 from lazaret.healing.wishes import REFERENCE, WishKind
-from lazaret.incidents.model import OPEN, IncidentStatus, TimelineKind
+from lazaret.incidents.model import OPEN, IncidentStatus, IncidentType, TimelineKind
 from lazaret.incidents.store import acknowledge, get_incident, list_incidents, tell
 from lazaret.kernel import audit
 from lazaret.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
@@ -149,12 +149,17 @@ class Infirmary:
         reason: str = "",
         params: Mapping[str, str] | None = None,
     ) -> Operation:
-        """Try (again) to recover the server of an open incident, from the first rung on."""
+        """Try (again) to recover the server of an open incident, from the first rung on. Raises `Conflict`."""
         incident = await get_incident(session, incident_id, for_update=True)
         if incident.server_handle is None:
             raise Conflict(f"Incident {incident_id} is of the fleet.", hint="Recover its servers one by one.")
         if incident.status == IncidentStatus.RESOLVED:
             raise Conflict(f"Incident {incident_id} is over.", hint="Nothing is left to recover.")
+        if incident.incident_type == IncidentType.PROVISIONING_FAILED:  # to see it answer would not prove its set-up
+            raise Conflict(
+                f"Incident {incident_id} is a set-up that failed; only what was in order can be brought back.",
+                hint=f"Mend what the incident says, then set it up again: lazaret provision {incident.server_handle}",
+            )
         intent = Intent(
             OperationKind.RECOVER,
             actor,

@@ -243,6 +243,9 @@ ALIASES = {"TIME4VPS_USERNAME": "TIME4VPS_LOGIN"}
 SECRETS = {"DATABASE_URL", "LAZARET_SECRET_KEY", "LAZARET_TOKEN", "TIME4VPS_PASSWORD", "TELEGRAM_BOT_TOKEN"}
 """Variables that may come from a file."""
 
+OF_CALLERS = {"LAZARET_URL"}
+"""Variables of programs that call the API, such as `test_force_rebuild.sh`: exported beside ours, and none of ours."""
+
 _OWN_PREFIX = "LAZARET_"
 
 
@@ -294,7 +297,7 @@ def _read_secret_file(name: str, path: Path) -> str:
 def _refuse_unknown(environ: Mapping[str, str]) -> None:
     """A misspelt safety setting must not silently do nothing."""
     known = known_names()
-    for name in sorted(environ):
+    for name in sorted(environ.keys() - OF_CALLERS):
         if name.startswith(_OWN_PREFIX) and name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"Did you mean {near[0]}?" if near else "See .env.example for every name."

@@ -43,6 +43,7 @@ class Inventory:
         has_services: Callable[[AsyncSession, str], Awaitable[bool]],
         on_admitted: OnAdmitted,
         on_rebuild_due: OnAdmitted,
+        on_replaced: OnAdmitted,
     ) -> None:
         self._db = db
         self._provider = provider
@@ -53,6 +54,7 @@ class Inventory:
         self._has_services = has_services
         self._on_admitted = on_admitted
         self._on_rebuild_due = on_rebuild_due
+        self._on_replaced = on_replaced
 
     async def sync(self) -> SyncPlan | None:
         """One reading. None when the provider did not answer, which changes nothing but the record of it."""
@@ -78,7 +80,7 @@ class Inventory:
                 taken=await self._managed_elsewhere(session),
             )
             if plan.believed and self._kind.list_is_the_operators:
-                self._take_over(session, servers, listed)
+                await self._take_over(session, servers, listed)
             await self._apply(session, servers, plan)
             await self._record(
                 session,
@@ -104,7 +106,7 @@ class Inventory:
         )
         return {address or "": handle for address, handle in rows}
 
-    def _take_over(self, session: AsyncSession, servers: dict[int, Server], listed: list[ListedServer]) -> None:
+    async def _take_over(self, session: AsyncSession, servers: dict[int, Server], listed: list[ListedServer]) -> None:
         """What the operator's own list says of a server that is known: how it is called, reached and recognised."""
         now = self._clock.now()
         for row in listed:
@@ -114,9 +116,9 @@ class Inventory:
             server.host, server.label = row.hostname, row.label
             server.ssh_port = row.ssh_port or self._ssh_port
             server.ssh_user = row.ssh_user or "root"
-            self._pin(session, server, row, now)
+            await self._pin(session, server, row, now)
 
-    def _pin(self, session: AsyncSession, server: Server, row: ListedServer, now: datetime) -> None:
+    async def _pin(self, session: AsyncSession, server: Server, row: ListedServer, now: datetime) -> None:
         """Another machine's keys open a new epoch, in which nothing of the old one is believed."""
         pins = pins_after(server.host_keys, row.host_keys)
         if list(pins.host_keys) == server.host_keys:
@@ -126,6 +128,7 @@ class Inventory:
             server.host_key_opened_by = "the operator's list"
         if pins.is_another_machine:
             server.provisioned_at = server.baseline_version = None
+            await self._on_replaced(session, server, now)
         server.host_keys = list(pins.host_keys)
         audit.record(
             session,
@@ -187,7 +190,7 @@ class Inventory:
         audit.record(
             session, audit.INVENTORY, "server.discover", f"server:{server.handle}", at=now, address=row.public_ip
         )
-        self._pin(session, server, row, now)
+        await self._pin(session, server, row, now)
         return server
 
     async def _admit(self, session: AsyncSession, server: Server, now: datetime) -> None:

@@ -1,6 +1,7 @@
 """The bot, with the real library, against the lab's Telegram: people write and press on phones."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -10,12 +11,14 @@ import httpx
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 from lazaret.alerting.model import Level
 from lazaret.alerting.outbox import notify_admins
 from lazaret.entrypoints.api.app import create_app
 from lazaret.entrypoints.bot.commands import COMMANDS
 from lazaret.entrypoints.bot.process import run_bot
+from lazaret.entrypoints.bot.webhook import SECRET_HEADER, secret_of
 from lazaret.entrypoints.office import Office
 from lazaret.healing.model import Approval, Decision
 from lazaret.healing.wishes import Wishes, WishKind
@@ -354,6 +357,41 @@ async def test_telegram_that_is_down_for_a_while_is_no_end(street: Street) -> No
     assert "vps-1" in (await street.ann.ask("/servers", timeout_s=40))["text"]
 
 
+async def test_telegram_that_is_away_fills_no_log(street: Street, caplog: pytest.LogCaptureFixture) -> None:
+    """While the bot runs: the library asks again and again, and none of it is told with a traceback."""
+    with capture_logs() as told:
+        street.server.faults.is_down = True
+        before = street.server.calls
+        async with asyncio.timeout(60):
+            while street.server.calls < before + 6:
+                await asyncio.sleep(0.2)
+    assert [record for record in caplog.records if record.exc_info] == []
+    assert 1 <= len(told) <= 4, told
+    assert {(one["event"], one["part"]) for one in told} == {("bot.telegram_away", "bot")}
+
+
+async def test_a_bot_that_begins_while_telegram_is_away(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+    async with TelegramServer().running() as server:
+        server.faults.is_down = True
+        token = {"telegram_bot_token": SecretStr(server.token), "telegram_api_base_url": server.root_url}
+        with capture_logs() as told:
+            bot = asyncio.create_task(run_bot(replace(office, settings=office.settings.model_copy(update=token))))
+            async with asyncio.timeout(60):
+                while server.calls < 4:
+                    await asyncio.sleep(0.1)
+        assert [record for record in caplog.records if record.exc_info] == []
+        assert {(one["event"], one["part"]) for one in told} == {
+            ("bot.telegram_away", "bot"),
+            ("bot.telegram_away", "notifier"),
+        }, told
+        server.faults.is_down = False
+        async with asyncio.timeout(60):
+            while not server.telegram.commands:
+                await asyncio.sleep(0.1)
+        bot.cancel()
+        await asyncio.gather(bot, return_exceptions=True)
+
+
 async def test_a_wrong_token_ends_nothing_else(office: Office) -> None:
     async with TelegramServer().running() as server:
         settings = office.settings.model_copy(
@@ -371,8 +409,6 @@ async def test_a_wrong_token_ends_nothing_else(office: Office) -> None:
 
 
 async def test_updates_by_webhook(office: Office) -> None:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     async with street_of(
@@ -380,6 +416,40 @@ async def test_updates_by_webhook(office: Office) -> None:
     ) as street:
         assert street.server.telegram.webhook["url"].endswith("/hook")
         assert "ready: 2" in (await street.ann.ask("/status"))["text"]
+
+
+async def test_the_webhook_believes_only_who_knows_the_secret(office: Office) -> None:
+    """Anybody may find its address; without the secret nothing of what is sent is even read."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/hook"
+    async with street_of(office, telegram_webhook_url=url, telegram_webhook_port=port) as street:
+        secret = secret_of(street.office.settings)
+        order = {
+            "update_id": 1,
+            "message": {
+                "message_id": 1,
+                "date": 0,
+                "chat": {"id": ANN, "type": "private"},
+                "from": {"id": ANN, "is_bot": False, "first_name": "Ann"},
+                "text": "/freeze all 2h forged",
+                "entities": [{"type": "bot_command", "offset": 0, "length": 7}],
+            },
+        }
+        for wrong in (None, "", "wrong", secret[:-1], secret.upper(), f"{secret} "[:-2] + "é"):
+            headers = {} if wrong is None else {SECRET_HEADER: wrong.encode()}
+            assert (await street.http.post(url, json=order, headers=headers)).status_code == 403, wrong  # type: ignore[arg-type]
+        assert (await street.http.post(url, json=order)).status_code == 403
+        known = {SECRET_HEADER: secret}
+        assert (await street.http.post(url, content=b"{", headers=known)).status_code == 400
+        assert (await street.http.post(url, content=b" " * 300_000, headers=known)).status_code == 413
+        assert (await street.http.get(url, headers=known)).status_code == 405
+        assert "ready: 2" in (await street.ann.ask("/status"))["text"]
+        assert await street.rows(select(Hold)) == [], "none of the forged orders was followed"
+        assert (await street.http.post(url, json=order, headers=known)).status_code == 200
+        async with asyncio.timeout(20):
+            while not await street.rows(select(Hold)):
+                await asyncio.sleep(0.1)
 
 
 async def test_a_link_to_the_dashboard_has_the_role_of_who_asked(office: Office) -> None:

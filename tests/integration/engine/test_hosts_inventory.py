@@ -1,19 +1,25 @@
 """The inventory of a hosts file: what it says is taken over, what is wrong with it moves nobody."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from pydantic import SecretStr
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.adapters.static import HostsFile, StaticProvider
+from lazaret.entrypoints.office import Office
+from lazaret.entrypoints.workshop import _inventory as inventory_of
+from lazaret.kernel.audit import AuditEntry
 from lazaret.kernel.clock import ManualClock
 from lazaret.kernel.database import Database
+from lazaret.operations.intents import Intents
+from lazaret.operations.queue import Queue
 from lazaret.servers.inventory import Inventory
 from lazaret.servers.model import Presence, Server, SyncState
 from lazaret.servers.permissions import Permissions
@@ -22,6 +28,7 @@ from lazaret.servers.sync_plan import VANISHED
 from tests.fakes.machine import Machine
 from tests.integration.engine.conftest import add_server
 
+START = datetime(2026, 3, 4, tzinfo=UTC)
 KEY, OTHER_KEY = (
     f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8qBwvRrRrG9vZKkzv0mYQWqvYbQ6cYp7cYwW0kUd1{one}" for one in "HI"
 )
@@ -40,6 +47,7 @@ class Rig:
     path: Path
     inventory: Inventory
     admitted: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
 
     async def sync(self, *rows: dict[str, Any], text: str = "") -> dict[str, Server]:
         """Write the file, read it a minute later; returns the servers by handle."""
@@ -68,9 +76,13 @@ class Rig:
 async def rig(db: Database, manual_clock: ManualClock, tmp_path: Path) -> AsyncIterator[Rig]:
     path = tmp_path / "hosts.yml"
     admitted: list[str] = []
+    replaced: list[str] = []
 
     async def on_admitted(_: AsyncSession, server: Server, __: datetime) -> None:
         admitted.append(server.handle)
+
+    async def on_replaced(_: AsyncSession, server: Server, __: datetime) -> None:
+        replaced.append(server.handle)
 
     file = HostsFile(path)
 
@@ -86,8 +98,9 @@ async def rig(db: Database, manual_clock: ManualClock, tmp_path: Path) -> AsyncI
         has_services=has_services,
         on_admitted=on_admitted,
         on_rebuild_due=on_admitted,
+        on_replaced=on_replaced,
     )
-    yield Rig(db, manual_clock, path, inventory, admitted)
+    yield Rig(db, manual_clock, path, inventory, admitted, replaced)
 
 
 def facts(servers: dict[str, Server]) -> dict[str, tuple[str, bool, str]]:
@@ -187,10 +200,41 @@ async def test_pins_of_the_file_and_the_operators_word_that_a_machine_was_replac
     narrowed = (await rig.sync(row(1, host_keys=[KEY])))["host-1"]
     assert (narrowed.host_keys, narrowed.host_key_epoch) == ([KEY], 1)
     assert narrowed.provisioned_at is not None
+    assert rig.replaced == []
     replaced = (await rig.sync(row(1, host_keys=[OTHER_KEY])))["host-1"]
     assert (replaced.host_keys, replaced.host_key_epoch) == ([OTHER_KEY], 2)
     assert (replaced.provisioned_at, replaced.baseline_version, replaced.status) == (None, None, "error")
     assert (await rig.again())["host-1"].host_key_epoch == 2
+    assert rig.replaced == ["host-1"], "once"
+
+
+async def test_a_password_of_the_machine_that_was_replaced_is_forgotten(office: Office, tmp_path: Path) -> None:
+    """A secret never goes to a machine with another key: as a worker is wired, with what it stores."""
+    path = tmp_path / "hosts.yml"
+    file = HostsFile(path)
+    desk = replace(office.desk, intents=replace_permissions(office, file))
+    inventory = inventory_of(replace(office, desk=desk), StaticProvider(file))
+
+    async def sync(*keys: str) -> SecretStr | None:
+        path.write_text(yaml.safe_dump({"hosts": [row(1, host_keys=list(keys))]}))
+        await inventory.sync()
+        async with office.db.transaction() as session:
+            return await office.secrets.get(session, "server:host-1", "root_password")
+
+    assert await sync(KEY) is None
+    async with office.db.transaction() as session:
+        await office.secrets.put(session, "server:host-1", "root_password", SecretStr("old word"), at=START)
+    assert await sync(KEY, OTHER_KEY) == SecretStr("old word"), "the same machine, one key more"
+    assert await sync(KEY) == SecretStr("old word")
+    assert await sync(OTHER_KEY) is None, "another machine"
+    async with office.db.transaction() as session:
+        entry = await session.scalar(select(AuditEntry).where(AuditEntry.action == "secret.forget"))
+    assert entry is not None
+    assert (entry.subject, entry.details["why"]) == ("server:host-1", "the operator's list names another machine")
+
+
+def replace_permissions(office: Office, file: HostsFile) -> Intents:
+    return Intents(Queue(office.conninfo), permissions=Permissions({"static": file.managed_ids}), max_attempts=3)
 
 
 async def test_the_same_id_and_the_same_machine_at_another_provider(rig: Rig) -> None:

@@ -114,6 +114,12 @@ def test_a_misspelt_name_stops_the_start_with_a_suggestion() -> None:
         load_settings({"LAZARET_PROT": "8000"})
 
 
+def test_what_the_scripts_read_may_be_exported() -> None:
+    assert load_settings({"LAZARET_URL": "http://localhost:8000"}) == load_settings({})
+    with pytest.raises(Misconfigured, match="LAZARET_URLS is not a setting"):
+        load_settings({"LAZARET_URLS": "http://localhost:8000"})
+
+
 def test_no_error_shows_a_secret() -> None:
     planted = "planted-secret-value"
     for name in ("TIME4VPS_PASSWORD", "TELEGRAM_BOT_TOKEN", "LAZARET_SECRET_KEY", "DATABASE_URL"):

@@ -1,11 +1,13 @@
 """`lazaret bot`: answers people in Telegram, and sends what is owed. It records intents; it changes no machine."""
 
 import asyncio
+import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -22,6 +24,7 @@ from lazaret.alerting.messenger import MessengerError
 from lazaret.alerting.notifier import Manners, Notifier
 from lazaret.alerting.quiet import quiet_hours
 from lazaret.alerting.telling import Question, Teller, language_of
+from lazaret.entrypoints.bot.absence import Absence
 from lazaret.entrypoints.bot.commands import COMMANDS, stranger
 from lazaret.entrypoints.bot.conversation import Ask, Reply, may, refusal, role_of
 from lazaret.entrypoints.bot.presses import Pressed, press
@@ -45,11 +48,15 @@ logger = get_logger(__name__)
 PASS_S = 1.0
 FOLLOWER_S = 5.0
 """A bot that does not lead asks again so often whether it may."""
+REFUSED_S = 60.0
+"""So long Telegram is left alone after it refused our token."""
 STRANGER_REST = timedelta(minutes=10)
 """A stranger is answered once in this time."""
 STRANGER_GAP = timedelta(seconds=1)
 """What a stranger sends faster than this is not even looked at."""
 MOST_STRANGERS = 10_000
+TOLD_BY_US = ("telegram.request", "telegram.ext.Updater")
+"""Loggers of the library that tell each failure to reach Telegram with its traceback."""
 App = Application[Any, Any, Any, Any, Any, Any]
 
 
@@ -59,8 +66,20 @@ async def run_bot(office: Office) -> None:
         raise Misconfigured("There is no bot token.", hint="Set TELEGRAM_BOT_TOKEN to the one from @BotFather.")
     await _name_admins(office)
     async with asyncio.TaskGroup() as group:
-        group.create_task(restarting("bot", lambda: _converse(office), office.clock, pause_s=FOLLOWER_S))
-        group.create_task(restarting("notifier", lambda: _notify(office), office.clock, pause_s=FOLLOWER_S))
+        for part, run in (("bot", _converse), ("notifier", _notify)):
+            speak = partial(_speaking, office, run, Absence(part, office.clock))
+            group.create_task(restarting(part, speak, office.clock, pause_s=FOLLOWER_S))
+
+
+async def _speaking(office: Office, run: Callable[[Office, Absence], Awaitable[None]], absence: Absence) -> None:
+    """One part of the bot, until Telegram is away or refuses us: then a pause, and the loop begins it again."""
+    try:
+        await run(office, absence)
+    except InvalidToken:
+        logger.error("bot.token_refused", part=absence.part, hint="Set TELEGRAM_BOT_TOKEN to the one from @BotFather.")
+        await office.clock.sleep(REFUSED_S)
+    except TelegramError as error:
+        await office.clock.sleep(absence.note(error))
 
 
 async def _name_admins(office: Office) -> None:
@@ -68,16 +87,19 @@ async def _name_admins(office: Office) -> None:
         await name_first_admins(session, office.settings.telegram_admin_ids, at=office.clock.now())
 
 
-async def _notify(office: Office) -> None:
+async def _notify(office: Office, absence: Absence) -> None:
     """Send what is owed, if no other process does."""
     app = build_application(office)
-    async with try_lead(office.conninfo, "notifier") as leading, app.bot:
-        if leading:
+    async with try_lead(office.conninfo, "notifier") as leading:
+        if not leading:
+            return
+        async with app.bot:
+            absence.ends()
             notifier = notifier_of(office, TelegramMessenger(app.bot))
             await every(PASS_S, "notifier.pass", notifier.run_pass, office.clock)
 
 
-async def _converse(office: Office) -> None:
+async def _converse(office: Office, absence: Absence) -> None:
     """Take updates, if no other process does: Telegram lets only one."""
     async with try_lead(office.conninfo, "bot") as leading:
         if not leading:
@@ -86,27 +108,24 @@ async def _converse(office: Office) -> None:
         desk = FrontDesk(office, TelegramMessenger(app.bot), signer_of(office))
         app.add_handler(TypeHandler(Update, desk.take))
         app.add_error_handler(_log)
-        try:
-            async with app:
-                await _introduce(app)
-                await app.start()
-                try:
-                    async with _updates(app, office.settings):
-                        logger.info("bot.answers", username=app.bot.username)
-                        await asyncio.Event().wait()
-                finally:
-                    await app.stop()
-        except InvalidToken:
-            logger.error("bot.token_refused", hint="Set TELEGRAM_BOT_TOKEN to the one from @BotFather.")
-            await office.clock.sleep(60)
-        except TelegramError as error:
-            logger.warning("bot.telegram_away", error=type(error).__name__)
+        async with app:
+            await _introduce(app)
+            await app.start()
+            try:
+                async with _updates(app, office.settings, absence):
+                    absence.ends()
+                    logger.info("bot.answers", username=app.bot.username)
+                    await asyncio.Event().wait()
+            finally:
+                await app.stop()
 
 
 def build_application(office: Office) -> App:
     """The library's application, at the configured address. The token is in no log of ours."""
     settings = office.settings
     assert settings.telegram_bot_token is not None
+    for name in TOLD_BY_US:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     return (
         ApplicationBuilder()
         .token(settings.telegram_bot_token.get_secret_value())
@@ -117,7 +136,7 @@ def build_application(office: Office) -> App:
 
 
 @asynccontextmanager
-async def _updates(app: App, settings: Settings) -> AsyncIterator[None]:
+async def _updates(app: App, settings: Settings, absence: Absence) -> AsyncIterator[None]:
     """Updates come in while the block runs."""
     allowed = [Update.MESSAGE, Update.CALLBACK_QUERY]
     if settings.telegram_webhook_url:
@@ -125,7 +144,11 @@ async def _updates(app: App, settings: Settings) -> AsyncIterator[None]:
             yield
         return
     assert app.updater is not None
-    await app.updater.start_polling(allowed_updates=allowed, timeout=10)
+
+    def away(error: TelegramError) -> None:
+        absence.note(error)  # the library makes the pauses itself, and would log each with its traceback
+
+    await app.updater.start_polling(allowed_updates=allowed, timeout=10, error_callback=away)
     try:
         yield
     finally:
