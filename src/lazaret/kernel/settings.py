@@ -69,6 +69,7 @@ class Settings(BaseModel):
     lazaret_keep_days: float = Field(
         90,
         ge=1,
+        le=36500,
         description="Days that details are kept: logs of operations, evidence, messages that were told. Servers, "
         "incidents, operations and the audit log are kept for good.",
     )

@@ -102,6 +102,7 @@ def test_ids_with_spaces_and_a_comma_at_the_end() -> None:
         ("SERVER_SYNC_INTERVAL", "-1"),
         ("LAZARET_LOG_LEVEL", "loud"),
         ("TELEGRAM_ADMIN_IDS", "1,x"),
+        ("LAZARET_KEEP_DAYS", "inf"),
     ],
 )
 def test_a_wrong_value_names_its_variable(name: str, value: str) -> None:
