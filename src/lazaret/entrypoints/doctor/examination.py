@@ -1,4 +1,4 @@
-"""The examination: every check in the order in which one rests on the other, and its findings on the screen."""
+"""The examination: every check after those on which it rests, the slow one last, and its findings on the screen."""
 
 from lazaret.entrypoints.cli.render import print_json, print_table
 from lazaret.entrypoints.doctor.backups import check_backup
@@ -22,13 +22,13 @@ CHECKS: Checks = (
     ("schema", check_schema),
     ("master key", check_master_key),
     ("access key", check_access_key),
-    ("ansible", check_ansible),
     ("provider", check_provider),
     ("hosts file", check_hosts_file),
     ("anchors", check_anchors),
     ("telegram", check_telegram),
     ("clocks", check_clocks),
     ("processes", check_processes),
+    ("ansible", check_ansible),
     ("backup", check_backup),
 )
 
