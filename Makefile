@@ -71,7 +71,7 @@ integration: setup ## real PostgreSQL, real HTTP, simulated hosts; most of it wa
 
 .PHONY: acceptance
 acceptance: setup ## real hosts, where this machine can boot them
-	@$(BIN)/pytest -q -m "not long" -n 2 --dist loadfile tests/acceptance
+	@$(BIN)/pytest -q -m "not long" -n 3 --dist loadfile --no-loadscope-reorder tests/acceptance
 
 .PHONY: test
 test: setup ## every check there is
