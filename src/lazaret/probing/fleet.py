@@ -33,11 +33,17 @@ def judge_fleet(
     streams_lost: int,
     total: int,
     rules: Rules,
+    *,
+    is_late: bool = False,
 ) -> FleetVerdict:
-    """Blind: no anchor answers, and at least half of the streams are lost, one being enough of one or two."""
-    if anchors is not AnchorState.UNREACHABLE:
+    """Blind: no anchor answers or we run late, and at least half of the streams are lost, one being enough of two."""
+    if anchors is not AnchorState.UNREACHABLE and not is_late:
         return FleetVerdict(blind=False, because=f"Anchors are {anchors}.")
     if not streams_lost or streams_lost < rules.blind_share * total:
         return FleetVerdict(blind=False, because=f"Only {streams_lost} of {total} streams are lost.")
     because = f"{streams_lost} of {total} streams are lost and no anchor answers: the fault is likely on our side."
+    if anchors is not AnchorState.UNREACHABLE:
+        because = (
+            f"{streams_lost} of {total} streams are lost while this process runs late: this machine is overloaded."
+        )
     return FleetVerdict(blind=True, because=because)

@@ -19,6 +19,7 @@ from lazaret.kernel.loops import end_tasks, every, restarting
 from lazaret.kernel.metrics import BLIND, STREAMS, VERDICTS, WATCHED
 from lazaret.probing import store
 from lazaret.probing.fleet import AnchorState, FleetVerdict, judge_fleet
+from lazaret.probing.punctuality import Punctuality
 from lazaret.probing.reading import Reading
 from lazaret.probing.share import BEAT_S, share_of
 from lazaret.probing.verdict import Expectations, Phase, Verdict, disbelieve_loss, forget_silence
@@ -31,6 +32,8 @@ FLUSH_S = 5.0
 """What is known of the fleet is written down so often; a verdict that changes is told at once."""
 ANCHORS_FRESH_S = 3.0
 """A look at the anchors counts so long."""
+SIGHT_S = 1.0
+"""Between two looks at ourselves."""
 START_SPREAD_S = 0.002
 """Between the starts of two watchers, so that a fleet does not log in all at once."""
 
@@ -83,6 +86,7 @@ class Monitor:
         self._unwell: set[str] = set()
         self._anchor_state: tuple[float, AnchorState] = (float("-inf"), AnchorState.UNKNOWN)
         self._judging = asyncio.Lock()
+        self._punctuality = Punctuality(senses.clock)
         self._started_at = self._clock.now()
 
     @property
@@ -95,7 +99,7 @@ class Monitor:
             async with asyncio.TaskGroup() as group:
                 group.create_task(every(BEAT_S, "monitor.share", self._take_share, self._clock))
                 group.create_task(every(FLUSH_S, "monitor.flush", self._flush, self._clock))
-                group.create_task(every(1.0, "monitor.sight", self._look_around, self._clock))
+                group.create_task(every(SIGHT_S, "monitor.sight", self._look_around, self._clock))
         finally:
             await self._end()
 
@@ -210,7 +214,8 @@ class Monitor:
     def _judge_fleet(self, anchors: AnchorState) -> FleetVerdict:
         verdicts = {handle: watcher.verdict for handle, watcher in self.watchers.items()}
         lost = sum(not watcher.streaming for watcher in self.watchers.values())
-        return judge_fleet(verdicts, anchors, lost, len(self.watchers), self._senses.rules)
+        is_late = self._punctuality.is_late
+        return judge_fleet(verdicts, anchors, lost, len(self.watchers), self._senses.rules, is_late=is_late)
 
     async def _believe(self, fleet: FleetVerdict) -> None:
         now_blind = fleet.because if fleet.blind else ""
@@ -225,11 +230,15 @@ class Monitor:
 
     async def _look_around(self) -> None:
         """While streams are lost or we are blind, see whether we can see."""
+        self._punctuality.came()
         WATCHED.set(len(self.watchers))
         BLIND.set(bool(self.blind))
         STREAMS.set(sum(watcher.streaming for watcher in self.watchers.values()))
-        if self.blind or self._unwell:
-            await self._is_blind()
+        try:
+            if self.blind or self._unwell:
+                await self._is_blind()
+        finally:
+            self._punctuality.set(SIGHT_S)
 
     # --- writing down
 
