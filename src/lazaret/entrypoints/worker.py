@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 
+from lazaret.deployments.abandoned import fail_abandoned
 from lazaret.entrypoints.monitor import rules_of
 from lazaret.entrypoints.office import Office
 from lazaret.entrypoints.retention import clear_away
@@ -50,6 +51,7 @@ async def _pursue(workshop: Workshop) -> None:
             await Pursuit(office.db, office.clock, office.intents, rules_of(office.settings)).pursue()
             async with office.db.transaction() as session:
                 await expire_wishes(session, at=office.clock.now())
+                await fail_abandoned(session, at=office.clock.now())
 
 
 async def _clear_away(office: Office) -> None:
