@@ -128,3 +128,14 @@ def links_of(page: Path) -> Iterator[str]:
     """Where the links and pictures of a page lead."""
     for found in re.finditer(r"\]\(([^)\s]+)(?: \"[^\"]*\")?\)", prose_of(page)):
         yield found[1]
+
+
+def files_named_in(page: Path) -> set[str]:
+    """The files of this project that a page names in code spans. What the plan called them is not among them."""
+    text = re.sub(r"^\s*```.*?^\s*```+\s*$", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+    text = re.sub(r"(?<=^\| Plan \| Here \|\n)(?:\|.*\n)+", _second_column, text, flags=re.M)
+    return set(re.findall(r"`((?:[\w.-]+/)*[\w-]+\.(?:py|md|sh|j2|po|toml))`", text))
+
+
+def _second_column(table: re.Match[str]) -> str:
+    return "".join(f"{row.split('|')[2]}\n" for row in table[0].splitlines())

@@ -18,6 +18,7 @@ from tests.documents import (
     all_pages,
     anchors_of,
     blocks_of,
+    files_named_in,
     links_of,
     run_pages,
 )
@@ -38,6 +39,21 @@ def test_links_lead_somewhere(name: str) -> None:
         if not target.exists() or (anchor and target.suffix == ".md" and anchor not in anchors_of(target)):
             broken.append(link)
     assert not broken, f"{name} links to what is not there: {broken}"
+
+
+@pytest.fixture(scope="module")
+def tree() -> set[str]:
+    """Every file of the checkout that a page may name: by its path, or by the end of it."""
+    rooms = ("src", "tests", "docs", "scripts", "deploy")
+    paths = [path.relative_to(ROOT) for room in rooms for path in (ROOT / room).rglob("*") if path.is_file()]
+    paths += [path.relative_to(ROOT) for path in ROOT.iterdir() if path.is_file()]
+    return {"/".join(path.parts[start:]) for path in paths for start in range(len(path.parts))}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_that_are_named_are_there(name: str, tree: set[str]) -> None:
+    missing = files_named_in(ROOT / name) - tree
+    assert not missing, f"{name} names files that are not there: {sorted(missing)}"
 
 
 @pytest.mark.parametrize("page", run_pages(), ids=lambda page: page.name)
