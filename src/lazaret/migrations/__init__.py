@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 UPGRADE_LOCK = 0x4C5A52
 """Advisory lock: of several processes that start at once, one migrates and the others wait."""
 TURN_POLL_S = 0.1
+CREATE_UTF8 = "createdb --template template0 --encoding UTF8 NAME"
+"""Makes a database that holds every text, whatever the server's own encoding is."""
 
 
 async def upgrade(conninfo: str, revision: str = "head") -> None:
@@ -97,7 +99,7 @@ async def revision_of(conninfo: str) -> str | None:
         if encoding != "UTF8":  # the driver would give bytes for texts
             raise Misconfigured(
                 f"The database has the encoding {encoding}, which cannot hold every text.",
-                hint="Make one with: createdb --template template0 --encoding UTF8 NAME",
+                hint=f"Make one with: {CREATE_UTF8}",
             )
         cursor = await connection.execute("select to_regclass('alembic_version') is not null")
         row = await cursor.fetchone()

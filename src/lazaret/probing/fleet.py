@@ -1,11 +1,9 @@
 """Doubting oneself: whether what looks like many lost servers is our own blindness. Pure."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from lazaret.probing.rules import Rules
-from lazaret.probing.verdict import Verdict
 
 
 class AnchorState(StrEnum):
@@ -28,7 +26,6 @@ class FleetVerdict:
 
 
 def judge_fleet(
-    verdicts: Mapping[str, Verdict],  # noqa: ARG001 - a rule may come to look at them one by one
     anchors: AnchorState,
     streams_lost: int,
     total: int,

@@ -212,10 +212,9 @@ class Monitor:
             watcher.watch = disbelieve_loss(watcher.watch, self._clock.now())
 
     def _judge_fleet(self, anchors: AnchorState) -> FleetVerdict:
-        verdicts = {handle: watcher.verdict for handle, watcher in self.watchers.items()}
         lost = sum(not watcher.streaming for watcher in self.watchers.values())
         is_late = self._punctuality.is_late
-        return judge_fleet(verdicts, anchors, lost, len(self.watchers), self._senses.rules, is_late=is_late)
+        return judge_fleet(anchors, lost, len(self.watchers), self._senses.rules, is_late=is_late)
 
     async def _believe(self, fleet: FleetVerdict) -> None:
         now_blind = fleet.because if fleet.blind else ""

@@ -337,11 +337,11 @@ def test_a_storm_never_lets_anybody_go_before_its_quiet_time(counts: list[tuple[
 
 @given(st.integers(0, 50), st.integers(0, 50), st.sampled_from([AnchorState.REACHABLE, AnchorState.UNKNOWN]))
 def test_who_reaches_an_anchor_is_not_blind(lost: int, total: int, anchors: AnchorState) -> None:
-    assert not judge_fleet({}, anchors, min(lost, total), total, RULES).blind
+    assert not judge_fleet(anchors, min(lost, total), total, RULES).blind
 
 
 @pytest.mark.parametrize(
     ("lost", "total", "blind"), [(0, 3, False), (1, 1, True), (1, 2, True), (1, 3, False), (2, 3, True)]
 )
 def test_who_reaches_no_anchor_is_blind_when_half_of_the_streams_are_gone(lost: int, total: int, blind: bool) -> None:
-    assert judge_fleet({}, AnchorState.UNREACHABLE, lost, total, RULES).blind is blind
+    assert judge_fleet(AnchorState.UNREACHABLE, lost, total, RULES).blind is blind

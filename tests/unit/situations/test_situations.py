@@ -124,7 +124,7 @@ def test_situation(path: Path) -> None:
         check_plan(situation.plan)
     if situation.fleet is not None:
         told = situation.fleet
-        verdict = judge_fleet({}, told.anchors, told.streams_lost, told.total, RULES, is_late=told.late)
+        verdict = judge_fleet(told.anchors, told.streams_lost, told.total, RULES, is_late=told.late)
         assert verdict.blind is told.blind, verdict.because
     check_storm(situation.storm)
 

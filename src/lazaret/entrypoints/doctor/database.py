@@ -12,7 +12,7 @@ from lazaret.migrations import Standing
 PATIENCE_S = 5
 OLDEST = 14
 """The oldest PostgreSQL that has all that we use."""
-MOVE = "make one with: createdb --template template0 --encoding UTF8 NAME"
+MOVE = f"make one with: {migrations.CREATE_UTF8}"
 
 
 async def check_database(name: str, patient: Patient) -> Finding:
