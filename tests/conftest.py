@@ -1,4 +1,4 @@
-"""Property tests: which they are, and how many histories are made up for each.
+"""What holds for all tests: how they are spread over processes, which are property tests, and how long those try.
 
 `HYPOTHESIS_PROFILE=nightly` (`make nightly`) makes up at least 5,000 for each. There is no deadline per history: what
 a busy machine does in 200 ms says nothing about the property.
@@ -8,6 +8,8 @@ import os
 
 import pytest
 from hypothesis import HealthCheck, is_hypothesis_test, settings
+
+from tests.spread import spread
 
 settings.register_profile(
     "nightly",
@@ -19,8 +21,10 @@ settings.register_profile("quick", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads what is to stay together
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever is checked over made-up histories is marked `properties`."""
     for item in items:
         if is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker("properties")
+    spread(items)

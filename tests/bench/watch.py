@@ -16,9 +16,10 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from tests.bench.watch_peers import HOSTS, Peers
 
@@ -32,6 +33,8 @@ IDLE_S = 6.0
 """With an empty fleet: what it costs to watch nobody."""
 COMPARED_AT = 1000
 """Servers while the peers have their turns; what a check costs them does not depend on the number."""
+FARMS = 2
+"""Processes that play the servers: one alone has no time left at 10,000, and then its servers look ill."""
 MONITOR = Path(__file__).with_name("watch_monitor.py")
 FARM = Path(__file__).with_name("watch_farm.py")
 Child = subprocess.Popen[str]
@@ -56,7 +59,7 @@ async def child(script: Path, *arguments: str) -> AsyncIterator[Child]:
             process.wait()
 
 
-async def line_of(process: Child) -> dict[str, float]:
+async def line_of(process: Child) -> dict[str, Any]:
     """What it says next; a thread reads, for a line may take a while."""
     assert process.stdout is not None
     line = await asyncio.to_thread(process.stdout.readline)
@@ -64,25 +67,25 @@ async def line_of(process: Child) -> dict[str, float]:
     return json.loads(line)  # type: ignore[no-any-return]
 
 
-async def fill(conninfo: str, count: int, port: int, host_key: str) -> None:
-    """`count` servers that are set up, at addresses of 127.0.0.0/8."""
+async def fill(conninfo: str, count: int, farms: list[dict[str, Any]]) -> None:
+    """`count` servers that are set up, at addresses of 127.0.0.0/8, and played by the farms in turn."""
     now = datetime.now(UTC)
     async with Database(conninfo) as db, db.transaction() as session:
         for number in range(count):
-            address = address_of(number)
+            farm = farms[number % len(farms)]
             session.add(
                 Server(
                     handle=f"vps-{number + 1}",
                     provider="bench",
                     provider_id=number + 1,
                     host=f"host-{number + 1}",
-                    public_ip=address,
-                    ssh_port=port,
+                    public_ip=address_of(number),
+                    ssh_port=farm["port"],
                     is_managed=True,
                     status="ready",
                     status_since=now,
                     provisioned_at=now,
-                    host_keys=[host_key],
+                    host_keys=[farm["host_key"]],
                     created_at=now,
                     updated_at=now,
                 )
@@ -102,13 +105,14 @@ async def measure(count: int, *, rounds: int) -> tuple[dict[str, float], dict[st
         conninfo = await asyncio.to_thread(postgres.start)
         try:
             await migrations.upgrade(conninfo)
-            async with child(FARM) as farm:
-                place = await line_of(farm)
-                async with child(MONITOR, conninfo, directory, str(HEARTBEAT_S), str(FULL_EVERY_S)) as monitor:
-                    empty = await _stretch(monitor, IDLE_S)
-                    await fill(conninfo, count, int(place["port"]), str(place["host_key"]))
-                    row = await _watch(monitor, count, empty["rss_kb"])
-                    return row, await _compare(monitor, rounds, Path(directory) / "ssh" / "access_key")
+            async with AsyncExitStack() as stack:
+                farms = [await line_of(await stack.enter_async_context(child(FARM))) for _ in range(FARMS)]
+                begin = child(MONITOR, conninfo, directory, str(HEARTBEAT_S), str(FULL_EVERY_S))
+                monitor = await stack.enter_async_context(begin)
+                empty = await _stretch(monitor, IDLE_S)
+                await fill(conninfo, count, farms)
+                row = await _watch(monitor, count, empty["rss_kb"])
+                return row, await _compare(monitor, rounds, Path(directory) / "ssh" / "access_key")
         finally:
             await asyncio.to_thread(postgres.wipe)
 
@@ -188,7 +192,8 @@ def main() -> int:
         return 2
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # while all connect at once there are more
     compared_at = COMPARED_AT if COMPARED_AT in counts else counts[0]
-    rows, compared = [], {}
+    rows: list[dict[str, float]] = []
+    compared: dict[str, list[float]] = {}
     for count in counts:
         row, against = asyncio.run(measure(count, rounds=given.rounds if count == compared_at else 0))
         rows.append(row)

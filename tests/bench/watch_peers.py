@@ -71,7 +71,7 @@ class Peers:
         if (ENVIRONMENT / "bin/python").exists():
             return True
         subprocess.run([sys.executable, "-m", "venv", ENVIRONMENT], check=True)
-        install = [ENVIRONMENT / "bin/pip", "install", "-q", "--require-hashes", "-r", LOCK]
+        install = [str(ENVIRONMENT / "bin/pip"), "install", "-q", "--require-hashes", "-r", str(LOCK)]
         if subprocess.run(install, check=False).returncode == 0:
             return True
         shutil.rmtree(ENVIRONMENT)

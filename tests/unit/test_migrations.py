@@ -29,6 +29,11 @@ def number(script: Script) -> int:
     return int(script.revision)
 
 
+def test_a_file_is_named_by_its_revision_and_the_revisions_are_one_row() -> None:
+    assert [script.revision for script in SCRIPTS] == list(migrations.REVISIONS)
+    assert [script.down_revision for script in SCRIPTS] == [None, *migrations.REVISIONS[:-1]]
+
+
 @pytest.mark.parametrize("script", [one for one in SCRIPTS if number(one) >= FIRST_HELD], ids=lambda one: one.revision)
 def test_a_migration_breaks_nothing_unless_it_says_of_which_version(script: Script) -> None:
     found = breaks(statements_of(script.module.upgrade))

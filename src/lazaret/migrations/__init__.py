@@ -1,4 +1,8 @@
-"""The database schema, step by step. `upgrade` brings any older database to the present one."""
+"""The database schema, step by step. `upgrade` brings any older database to the present one.
+
+Each step is a file of `versions`, named by its revision: `0001_the_first_schema.py`, then 0002, and so on. So every
+command can compare revisions without loading Alembic, which a database that is up to date does not need.
+"""
 
 import asyncio
 from enum import StrEnum
@@ -6,15 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import make_url
 
 from lazaret.kernel.errors import Misconfigured
 
 if TYPE_CHECKING:
-    from alembic.script import ScriptDirectory
+    from alembic.config import Config
 
+HERE = Path(__file__).parent
+REVISIONS = tuple(sorted(path.name.partition("_")[0] for path in (HERE / "versions").glob("[0-9]*_*.py")))
+"""All that this program knows, oldest first."""
 UPGRADE_LOCK = 0x4C5A52
 """Advisory lock: of several processes that start at once, one migrates and the others wait."""
 TURN_POLL_S = 0.1
@@ -30,6 +35,8 @@ async def upgrade(conninfo: str, revision: str = "head") -> None:
 
 async def upgrade_schema(conninfo: str, revision: str = "head") -> None:
     """Our own tables alone: what every process needs before it can say anything."""
+    from alembic import command  # noqa: PLC0415 - loaded where it is needed, for it takes longer than our own code
+
     async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
         await _take_turn(connection)
         await asyncio.to_thread(command.upgrade, alembic_config(conninfo), revision)
@@ -58,6 +65,8 @@ async def _take_turn(connection: psycopg.AsyncConnection[Any]) -> None:
 
 async def downgrade(conninfo: str, revision: str) -> None:
     """Take the database back to an older revision. Data of newer tables is lost."""
+    from alembic import command  # noqa: PLC0415
+
     await asyncio.to_thread(command.downgrade, alembic_config(conninfo), revision)
 
 
@@ -112,24 +121,20 @@ async def revision_of(conninfo: str) -> str | None:
 
 def newest() -> str:
     """The newest revision that this program knows."""
-    return _scripts().get_current_head() or ""
+    return REVISIONS[-1]
 
 
 def knows(revision: str) -> bool:
     """Whether the revision is one of ours; one that is not was made by a newer program."""
-    return any(script.revision == revision for script in _scripts().walk_revisions())
+    return revision in REVISIONS
 
 
-def _scripts() -> "ScriptDirectory":
-    from alembic.script import ScriptDirectory  # noqa: PLC0415 - only `doctor` and the start ask
-
-    return ScriptDirectory.from_config(alembic_config("postgresql://"))
-
-
-def alembic_config(conninfo: str) -> Config:
+def alembic_config(conninfo: str) -> "Config":
     """Alembic's configuration, without a file: where the scripts are and which database is meant."""
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("script_location", str(HERE))
     address = make_url(conninfo).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
     config.set_main_option("sqlalchemy.url", address.replace("%", "%%"))
     return config

@@ -33,7 +33,7 @@ ON_REAL_HOSTS = [
     pytest.mark.real_host,
     pytest.mark.skipif(bool(missing_for_real_hosts()), reason="; ".join(missing_for_real_hosts())),
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(600),
 ]
 
 

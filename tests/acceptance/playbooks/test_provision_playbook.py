@@ -270,11 +270,13 @@ async def test_a_firewall_that_lets_everything_in_is_seen_and_closed(stage: Stag
 async def test_the_timer_of_a_dead_run_does_not_undo_the_next(stage: Stage) -> None:
     """The next run finds nothing to change, and must disarm it all the same."""
     await stage.say("rm /etc/ssh/sshd_config.d/00-lazaret.conf; systemctl reload ssh")
-    arguments = {"state": "applied", "allowed_tcp_ports": [22, 80, 443], "rollback_timeout_s": ROLLBACK_S}
+    longer_than_a_run_s = 45
+    arguments = {"state": "applied", "allowed_tcp_ports": [22, 80, 443], "rollback_timeout_s": longer_than_a_run_s}
     assert "CHANGED" in await stage.module("machine_access", **arguments)
+    would_end_at = asyncio.get_running_loop().time() + longer_than_a_run_s
     result = await stage.provision()
     assert (result.ok, result.changed) == (True, 0), result.error
-    await asyncio.sleep(ROLLBACK_S + 2)
+    await asyncio.sleep(would_end_at + 2 - asyncio.get_running_loop().time())
     assert not await stage.access.offers_password_login(stage.endpoint, host_keys=stage.host_keys)
 
 

@@ -69,7 +69,10 @@ async def test_port_taken(shell: Shell) -> None:
         (["lab", "power-off", "vps-1", "--name", "no-such-lab"], 1, "no-such-lab"),
     ],
 )
-async def test_wrong_use_is_told_clearly(shell: Shell, arguments: list[str], code: int, says: str) -> None:
+async def test_wrong_use_is_told_clearly(
+    shell: Shell, conninfo: str, arguments: list[str], code: int, says: str
+) -> None:
+    shell.environment["DATABASE_URL"] = conninfo
     finished = await shell.run(*arguments)
     assert finished.code == code, finished
     assert says in " ".join((finished.err + finished.out).split()), finished
