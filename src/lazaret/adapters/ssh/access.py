@@ -119,7 +119,7 @@ async def open_connection(
     options = login_options(endpoint, trusted, login, keepalive=keepalive)
 
     async def log_in(sock: socket.socket) -> asyncssh.SSHClientConnection:
-        return await asyncssh.connect(sock=sock, config=None, options=options)
+        return await asyncssh.connect(sock=sock, **options)
 
     connection = await _over_ssh(endpoint, log_in, timeout_s)
     try:

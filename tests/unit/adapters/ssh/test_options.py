@@ -18,6 +18,11 @@ ED25519 = asyncssh.generate_private_key("ssh-ed25519").convert_to_public()
 RSA = asyncssh.generate_private_key("ssh-rsa", key_size=2048).convert_to_public()
 
 
+def options_of(login: PasswordLogin | KeyLogin) -> asyncssh.SSHClientConnectionOptions:
+    """As `asyncssh.connect` makes them."""
+    return asyncssh.SSHClientConnectionOptions(**login_options(HERE, [ED25519], login))
+
+
 @pytest.fixture
 def login(request, tmp_path) -> PasswordLogin | KeyLogin:
     if request.param == "password":
@@ -30,11 +35,11 @@ def login(request, tmp_path) -> PasswordLogin | KeyLogin:
 @pytest.mark.parametrize("login", ["password", "key"], indirect=True)
 def test_nothing_of_the_users_is_used(login, monkeypatch):
     monkeypatch.setenv("SSH_AUTH_SOCK", "/nonexistent/agent")
-    for options in (login_options(HERE, [ED25519], login), stranger_options(HERE)):
+    for options in (options_of(login), stranger_options(HERE)):
         assert not options.agent_path
         assert options.username == "admin"
         assert options.x509_trusted_certs is None
-    assert login_options(HERE, [ED25519], login).known_hosts == ([ED25519], [], [])
+    assert options_of(login).known_hosts == ([ED25519], [], [])
 
 
 @pytest.fixture
@@ -49,7 +54,7 @@ def key_at_home(tmp_path, monkeypatch) -> None:
 @pytest.mark.usefixtures("key_at_home")
 @pytest.mark.parametrize("login", ["password"], indirect=True)
 def test_a_password_brings_no_key(login):
-    options = login_options(HERE, [ED25519], login)
+    options = options_of(login)
     assert options.password == "planted"
     assert not options.client_keys
     assert set(options.preferred_auth) == {"password", "keyboard-interactive"}
@@ -57,7 +62,7 @@ def test_a_password_brings_no_key(login):
 
 @pytest.mark.parametrize("login", ["key"], indirect=True)
 def test_a_key_brings_no_password(login):
-    options = login_options(HERE, [ED25519], login)
+    options = options_of(login)
     assert options.password is None
     assert len(options.client_keys) == 1
 
