@@ -1,15 +1,21 @@
 """Services on a real host: deployed, seen from outside, put back when a version is bad, stopped, removed."""
 
+import json
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
+from langchain_core.messages import AIMessage, BaseMessage
 from pydantic import SecretStr
 
 from lazaret.deployments.model import DeploymentStatus
 from lazaret.deployments.requests import NotAdmitted
 from lazaret.deployments.spec import HttpCheck, TcpCheck
-from lazaret.lab.images import WEB_IMAGE
+from lazaret.lab.images import WEB_COMMAND, WEB_IMAGE, WEB_PORT
 from lazaret.operations.model import OperationStatus
 from lazaret.servers.status import ServerStatus
 from tests.acceptance.healing.ward import ON_REAL_HOSTS, Ward, web
+from tests.scripted_model import asks, example, scripted
 
 SERVERS = 2
 pytestmark = ON_REAL_HOSTS
@@ -89,3 +95,49 @@ async def test_stop_closes_the_port_start_opens_it_and_remove_leaves_nothing(war
     assert await ward.says(handle, row.port) == ""
     left = await ward.inside(handle, "ls /opt/lazaret/services; docker ps -aq; cat /etc/lazaret/published-ports")
     assert left.split() == []
+
+
+COMPOSE = f"""
+services:
+  web:
+    image: {WEB_IMAGE}
+    command: {json.dumps(WEB_COMMAND)}
+    ports: ["${{LAZARET_PORT}}:{WEB_PORT}"]
+"""
+
+
+async def test_an_agent_finds_a_server_and_brings_a_service_to_it(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model with a script, by its own tools alone: from the list of servers to a service that answers."""
+    for name, value in {**ward.scene.environment, "DATABASE_URL": ward.scene.office.conninfo}.items():
+        monkeypatch.setenv(name, value)
+    wanted = ward.handles[1]
+
+    def look_closer(said: Sequence[BaseMessage]) -> AIMessage:
+        assert wanted in [one["server_handle"] for one in answer_in(said)["items"]]
+        return asks("get_services_on_server", server_handle=wanted)
+
+    def bring_it(said: Sequence[BaseMessage]) -> AIMessage:
+        assert answer_in(said)["items"] == [], "nothing runs there yet"
+        service = {"project_id": "shop", "service_name": "asked", "compose": COMPOSE, "health_path": "/"}
+        return asks("deploy", **service, server_handle=wanted, wait_s=0)
+
+    model = scripted(
+        lambda _: asks("list_servers", status=["ready"]),
+        look_closer,
+        bring_it,
+        lambda said: asks("follow_errand", errand=answer_in(said)["errand"], wait_s=50),
+        lambda said: AIMessage(json.dumps(answer_in(said))),
+    )
+    done = json.loads(await example()["ask"](model, "Bring the shop to a free server.", write=True))
+    assert done["state"] == "done", done
+    (row,) = await ward.services(wanted)
+    assert (row.service_name, row.status) == ("asked", DeploymentStatus.RUNNING)
+    assert row.port == done["deployment_result"]["port"]
+    assert await ward.says(wanted, row.port) == "hello"
+
+
+def answer_in(said: Sequence[BaseMessage]) -> dict[str, Any]:
+    """What the tool answered last; an error is none."""
+    found: dict[str, Any] = json.loads(str(said[-1].content))
+    assert "error" not in found, found
+    return found
