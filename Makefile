@@ -5,7 +5,6 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.made-from-the-lock
 TIMED = scripts/timed
-SPREAD = --dist loadgroup --no-loadscope-reorder # as tests/spread.py says
 UV ?= uv
 LOCK = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 
@@ -63,16 +62,16 @@ unit: setup ## unit tests: no socket, no sleep
 
 .PHONY: contract
 contract: setup ## fakes and real parts against the same suites
-	@$(BIN)/pytest -q -n 3 $(SPREAD) tests/contract
+	@$(BIN)/pytest -q -n 3 tests/contract
 
 .PHONY: integration
 integration: setup ## real PostgreSQL, real HTTP, simulated hosts; most of it waits, so several files run at once
 	@$(BIN)/pytest -q -m alone tests/integration
-	@$(BIN)/pytest -q -m "not alone and not long" -n 4 $(SPREAD) tests/integration
+	@$(BIN)/pytest -q -m "not alone and not long" -n 4 tests/integration
 
 .PHONY: acceptance
 acceptance: setup ## real hosts, where this machine can boot them
-	@$(BIN)/pytest -q -m "not long" -n 3 $(SPREAD) tests/acceptance
+	@$(BIN)/pytest -q -m "not long" -n 3 tests/acceptance
 
 .PHONY: test
 test: setup ## every check there is

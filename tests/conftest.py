@@ -5,11 +5,12 @@ a busy machine does in 200 ms says nothing about the property.
 """
 
 import os
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, is_hypothesis_test, settings
 
-from tests.spread import spread
+from tests.spread import Spreading, put_in_order
 
 settings.register_profile(
     "nightly",
@@ -21,10 +22,16 @@ settings.register_profile("quick", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads what is to stay together
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Spreading:
+    """Of every run in several processes, whatever `--dist` says."""
+    config.option.loadscopereorder = False
+    return Spreading(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever is checked over made-up histories is marked `properties`."""
     for item in items:
         if is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker("properties")
-    spread(items)
+    put_in_order(items)

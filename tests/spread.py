@@ -1,11 +1,25 @@
-"""Which tests run side by side, and which begin first (docs/decisions/0020).
+"""How tests are spread over processes, and which begin first (docs/decisions/0020).
 
-Tests of a file that share something made for the whole file, a fleet for example, stay together in one process. All
-others share nothing, and go one by one to whichever process is free.
+A file's tests stay together, for they may share a fleet that was made for the file. Those of some long files share
+nothing, and go one by one to whichever process is free.
 """
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
+ONE_BY_ONE = (
+    "tests/integration/alerting/test_bot.py",
+    "tests/integration/alerting/test_notifier.py",
+    "tests/integration/faults/test_engine_faults.py",
+    "tests/integration/faults/test_provider_faults.py",
+    "tests/integration/faults/test_worker_killed.py",
+    "tests/integration/healing/test_crashes.py",
+    "tests/integration/healing/test_storms.py",
+    "tests/integration/lab/test_daemon.py",
+    "tests/integration/product/test_backup.py",
+    "tests/integration/product/test_command_line.py",
+    "tests/integration/product/test_force_rebuild_script.py",
+)
 LONGEST_FIRST = (
     # acceptance
     "test_scenarios",
@@ -36,11 +50,19 @@ LONGEST_FIRST = (
 """Files or tests, so that no process is left alone with a long one at the end. A name that is not here comes after."""
 
 
-def spread(items: list[pytest.Item]) -> None:
-    """Mark what stays together and bring all into the order in which it begins; within a file the order stays."""
+class Spreading(LoadScopeScheduling):  # type: ignore[misc]
+    """Hands out files, and tests one by one where they share nothing, in the order in which they were collected."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return nodeid if path in ONE_BY_ONE else path
+
+
+def put_in_order(items: list[pytest.Item]) -> None:
+    """The order in which they begin; within a file it stays. Raises `UsageError` for what cannot go one by one."""
     for item in items:
-        if _shares_something(item):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+        if item.nodeid.partition("::")[0] in ONE_BY_ONE and (shared := _shared(item)):
+            raise pytest.UsageError(f"{item.nodeid} shares {shared} with its file: take the file out of ONE_BY_ONE.")
     places = {name: place for place, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: _place(item, places))
 
@@ -50,9 +72,9 @@ def _place(item: pytest.Item, places: dict[str, int]) -> int:
     return next((places[name] for name in names if name in places), len(places))
 
 
-def _shares_something(item: pytest.Item) -> bool:
-    """Whether a fixture of its lives as long as its file; those of the whole session are made once in each process."""
+def _shared(item: pytest.Item) -> str:
+    """A fixture of its that lives as long as its file; those of the whole session are made once in each process."""
     if not isinstance(item, pytest.Function):
-        return False
+        return ""
     made = item._fixtureinfo.name2fixturedefs  # pytest tells it in no other way
-    return any(definitions[-1].scope in ("class", "module", "package") for definitions in made.values())
+    return next((name for name, those in made.items() if those[-1].scope in ("class", "module", "package")), "")
