@@ -17,7 +17,7 @@ async def _power_off_all(scene: Scene) -> None:
         await scene.lab.cloud.power_off(host_of(scene, handle).handle_id)
 
 
-@pytest.mark.parametrize("hosts", [2, 8])
+@pytest.mark.parametrize("hosts", [2, pytest.param(8, marks=pytest.mark.long)])  # eight real ones: acceptance
 async def test_all_lost_at_once_stops_remedies_and_one_canary_goes_first(hosts: int) -> None:
     async with scene_of(hosts, LAZARET_STORM_QUIET="12") as scene:
         await _power_off_all(scene)
