@@ -11,6 +11,11 @@ from lazaret.servers.provider import Capability
 
 SENSES_FOR_A_REINSTALL = 2
 """A reinstall by itself needs so many senses that agree."""
+LOOKS_FOR_OTHER_TROUBLE = 3
+"""So many looks in a row must miss what a plan was made for before it is left."""
+LOOKS_AT_A_HANG_UP = 6
+"""So many looks in a row must be hung up on before that counts as trouble: sshd lets whom it holds off in again after
+some twenty seconds, and forgets a burst sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,15 @@ def is_other_trouble(planned_for: Condition, seen: Collection[Condition]) -> boo
     if not seen or planned_for in seen:
         return False
     return not (planned_for in _NO_ANSWER and _NO_ANSWER.intersection(seen))
+
+
+def looks_needed(planned_for: Condition | None, seen: Collection[Condition], *, hung_up: bool) -> int:
+    """How many looks in a row it takes to believe this one. One look overturns neither a plan nor a person's yes."""
+    if hung_up:
+        return LOOKS_AT_A_HANG_UP
+    if planned_for is not None and is_other_trouble(planned_for, seen):
+        return LOOKS_FOR_OTHER_TROUBLE
+    return 1
 
 
 def _left_out(condition: Condition, facts: Facts) -> Iterable[LeftOut]:

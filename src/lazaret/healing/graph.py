@@ -42,9 +42,9 @@ class Node:
 
 
 NODES: tuple[Node, ...] = (
-    Node(diagnose, 120, ("choose", "restore", "hand_over")),
-    Node(choose, 120, ("ask_approval", "act", "diagnose", "hand_over", "restore")),
-    Node(ask_approval, 120, ("act", "diagnose", "hand_over", "restore")),
+    Node(diagnose, 180, ("choose", "restore", "hand_over")),
+    Node(choose, 180, ("ask_approval", "act", "diagnose", "hand_over", "restore")),
+    Node(ask_approval, 180, ("act", "diagnose", "hand_over", "restore")),
     Node(act, 900, ("prove", "choose", "restore")),
     Node(prove, 900, ("restore", "choose", "diagnose")),
     Node(restore, 900, ("close", "act")),

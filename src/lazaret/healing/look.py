@@ -5,15 +5,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lazaret.healing.context import HealingContext
+from lazaret.healing.diagnosis import looks_needed
 from lazaret.probing.reading import Reading
 from lazaret.probing.sighting import Means, Seen, Sighting, seen_by
 from lazaret.probing.verdict import Condition, Expectations, Verdict, judge, new_watch, observe
-from lazaret.servers.access import AccessError, ConnectionLost, PortState, SshEndpoint
+from lazaret.servers.access import AccessError, ConnectionLost, HungUp, PortState, SshEndpoint
 
 FIRST_READING_S = 20.0
 """A full reading asks Docker and the disks; on a machine that has just started this takes a while."""
 KNOCK_S = 3.0
 """Nobody tries to log in where the port does not answer within this."""
+LOOK_AGAIN_S = 5.0
+"""Between two looks of which the first was not enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,8 @@ class Look:
     conditions: frozenset[Condition]
     detail: str
     reading: Reading | None = None
+    hung_up: bool = False
+    """Somebody is at home and took us not in, which says little."""
 
     @property
     def is_well(self) -> bool:
@@ -48,6 +53,15 @@ UNSEEN: dict[Seen, Condition] = {
 """What a failed login means by itself."""
 
 
+async def look_until_sure(ctx: HealingContext, planned_for: Condition | None = None, first: Look | None = None) -> Look:
+    """Look as often as `looks_needed` asks before a plan is left, or made. `first` is a look that was just taken."""
+    seen, looks = first or await look(ctx), 1
+    while looks < looks_needed(planned_for, seen.conditions, hung_up=seen.hung_up):
+        await ctx.run.clock.sleep(LOOK_AGAIN_S * min(1.0, ctx.parts.patience))
+        seen, looks = await look(ctx), looks + 1
+    return seen
+
+
 async def look(ctx: HealingContext) -> Look:
     """Log in anew and take one full reading."""
     snapshot = await ctx.steps.snapshot()
@@ -62,7 +76,7 @@ async def look(ctx: HealingContext) -> Look:
     try:
         reading = await _read(ctx, snapshot.endpoint, snapshot.host_keys)
     except AccessError as error:
-        return Look(frozenset({UNSEEN[seen_by(error)]}), error.message)
+        return Look(frozenset({UNSEEN[seen_by(error)]}), error.message, hung_up=isinstance(error, HungUp))
     verdict = verdict_of(ctx, reading, expectations)
     conditions = frozenset(symptom.condition for symptom in verdict.symptoms)
     return Look(conditions, verdict.because if conditions else "it answers, and its reading is in order", reading)

@@ -87,9 +87,19 @@ class ConnectionRefusedByHost(AccessError):
 
 
 class NoBanner(AccessError):
-    """TCP is accepted, but SSH says nothing in time or hangs up: starting, overloaded or hung."""
+    """TCP is accepted, but SSH says nothing in time, or nothing that we understand: starting, overloaded or hung."""
 
     code = "no_banner"
+
+
+class HungUp(NoBanner):
+    """TCP is accepted and ended again from there before a login: somebody is at home and takes nobody in just now.
+
+    OpenSSH does so to those whom it holds off for a while (`PerSourcePenalties`), and when many come at once
+    (`MaxStartups`): one of it says next to nothing of the machine.
+    """
+
+    code = "hung_up"
 
 
 class LoginRefused(AccessError):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lazaret.healing.budget import MOST_IN_FLIGHT, MOST_PER_DAY, Allowed, Blocked, Limits, Spent, may_begin
-from lazaret.healing.diagnosis import Facts, Plan, is_other_trouble, plan_for
+from lazaret.healing.diagnosis import Facts, Plan, is_other_trouble, looks_needed, plan_for
 from lazaret.healing.remedy import REMEDIES, Remedy
 from lazaret.healing.storm import StormState, is_over_the_line, judge_storm
 from lazaret.probing.fleet import AnchorState, judge_fleet
@@ -205,6 +205,15 @@ def test_a_plan_is_for_the_trouble_that_it_was_made_for(
     planned_for: Condition, seen: set[Condition], other: bool
 ) -> None:
     assert is_other_trouble(planned_for, seen) is other
+
+
+@given(CONDITIONS, st.frozensets(CONDITIONS), st.booleans())
+def test_one_look_overturns_no_plan_and_what_confirms_it_needs_no_other(
+    planned_for: Condition, seen: frozenset[Condition], hung_up: bool
+) -> None:
+    looks = looks_needed(planned_for, seen, hung_up=hung_up)
+    assert looks > 1 if hung_up or is_other_trouble(planned_for, seen) else looks == 1
+    assert looks_needed(None, seen, hung_up=False) == 1, "without a plan there is nothing to overturn"
 
 
 @given(CONDITIONS, FACTS)

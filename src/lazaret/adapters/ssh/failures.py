@@ -10,6 +10,7 @@ from lazaret.servers.access import (
     ConnectionRefusedByHost,
     HostKeyChanged,
     HostSilent,
+    HungUp,
     LoginRefused,
     NoBanner,
     SshEndpoint,
@@ -51,11 +52,13 @@ def while_logging_in(endpoint: SshEndpoint) -> Iterator[None]:
         raise NoBanner(f"{where} offers no encryption or host key of a kind that we accept.") from None
     except TimeoutError:
         raise NoBanner(f"{where} accepts connections, but no login came about in time.") from None
+    except (asyncssh.ConnectionLost, ConnectionError, EOFError):
+        raise HungUp(f"{where} accepts connections, and hangs up before a login.") from None
     except asyncssh.DisconnectError as error:
         if "authentication" in error.reason.lower():  # sshd hangs up after so many tries
             raise LoginRefused(f"{where} does not accept this login.") from None
-        raise NoBanner(f"{where} accepts connections, but hangs up or does not speak SSH.") from None
-    except (asyncssh.Error, OSError, EOFError) as error:
+        raise NoBanner(f"{where} accepts connections, but ends the talk or does not speak SSH.") from None
+    except (asyncssh.Error, OSError) as error:
         raise NoBanner(f"{where} accepts connections, but the login fails: {type(error).__name__}.") from None
 
 

@@ -9,7 +9,7 @@ from lazaret.alerting.outbox import notify_admins
 from lazaret.healing.context import HealingContext
 from lazaret.healing.diagnosis import is_other_trouble
 from lazaret.healing.gate import held_back
-from lazaret.healing.look import look
+from lazaret.healing.look import look_until_sure
 from lazaret.healing.model import Approval, Decision
 from lazaret.healing.remedy import REMEDIES, Remedy
 from lazaret.healing.state import RecoveryState
@@ -37,8 +37,8 @@ async def ask_approval(ctx: HealingContext, state: RecoveryState) -> StepResult:
     remedy = Remedy(approval.remedy)
     if approval.decision not in (None, Decision.APPROVED):
         return to_a_person(f"{remedy} was {approval.decision} by {approval.decided_by}.")
-    seen = await look(ctx)
     condition = Condition(state["condition"])
+    seen = await look_until_sure(ctx, condition)
     if seen.is_over(condition):
         return await came_back(ctx, state, seen)
     if is_other_trouble(condition, seen.conditions):

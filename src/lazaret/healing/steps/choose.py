@@ -6,7 +6,7 @@ from lazaret.healing.context import HealingContext
 from lazaret.healing.diagnosis import is_other_trouble
 from lazaret.healing.evidence import gather_evidence
 from lazaret.healing.gate import held_back
-from lazaret.healing.look import Look, look
+from lazaret.healing.look import Look, look_until_sure
 from lazaret.healing.remedy import REMEDIES, Remedy
 from lazaret.healing.state import PlannedStep, RecoveryState
 from lazaret.healing.steps.step import Next, StepResult, to_a_person
@@ -28,11 +28,12 @@ async def choose(ctx: HealingContext, state: RecoveryState) -> StepResult:
         return Next("act", "goes on with what was begun")
     can_log_in = state["can_log_in"]
     if not _is_fresh(ctx, state["looked_at"]):
-        seen = await look(ctx)
+        condition = Condition(state["condition"])
+        seen = await look_until_sure(ctx, condition)
         can_log_in = seen.can_log_in
-        if seen.is_over(Condition(state["condition"])):
+        if seen.is_over(condition):
             return await came_back(ctx, state, seen)
-        if is_other_trouble(Condition(state["condition"]), seen.conditions):
+        if is_other_trouble(condition, seen.conditions):
             return Next("diagnose", f"it is not what it was: {seen.detail}")
     if rung >= len(state["ladder"]):
         return to_a_person("The ladder is at its end.")

@@ -5,7 +5,7 @@ from sqlalchemy import select
 from lazaret.healing.context import HealingContext
 from lazaret.healing.diagnosis import Facts, Plan, plan_for
 from lazaret.healing.incidents_of import LOST_TYPES
-from lazaret.healing.look import Look, look
+from lazaret.healing.look import Look, look_until_sure
 from lazaret.healing.remedy import Remedy
 from lazaret.healing.state import PlannedStep, RecoveryState
 from lazaret.healing.steps.step import Next, StepResult, looked, to_a_person
@@ -23,7 +23,7 @@ from lazaret.servers.store import get_server
 
 async def diagnose(ctx: HealingContext, state: RecoveryState) -> StepResult:
     """The plan for what is seen now; what was seen when the incident was opened, or planned for, may have changed."""
-    seen = await look(ctx)
+    seen = await look_until_sure(ctx)
     incident = await ctx.incident()
     async with ctx.run.db.transaction() as session:
         flapping = any(

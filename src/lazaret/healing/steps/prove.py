@@ -2,7 +2,7 @@
 
 from lazaret.healing.context import HealingContext
 from lazaret.healing.diagnosis import is_other_trouble
-from lazaret.healing.look import Look, look
+from lazaret.healing.look import Look, look, look_until_sure
 from lazaret.healing.model import RemedyOutcome
 from lazaret.healing.remedy import REMEDIES, Remedy
 from lazaret.healing.state import RecoveryState
@@ -38,8 +38,10 @@ async def _await_effect(ctx: HealingContext, condition: Condition, remedy: Remed
     deadline = ctx.run.clock.monotonic() + REMEDIES[remedy].deadline_s * ctx.parts.patience
     while True:
         seen = await look(ctx)
-        if seen.is_over(condition) or ctx.run.clock.monotonic() >= deadline:
+        if seen.is_over(condition):
             return seen
+        if ctx.run.clock.monotonic() >= deadline:
+            return await look_until_sure(ctx, condition, seen)
         await ctx.run.clock.sleep(LOOK_S)
 
 
