@@ -16,8 +16,9 @@ from sqlalchemy import select
 from lazaret.entrypoints.office import Office
 from lazaret.healing.context import HealingContext, HealingParts
 from lazaret.healing.diagnosis import LOOKS_AT_A_HANG_UP, LOOKS_FOR_OTHER_TROUBLE
-from lazaret.healing.model import Approval, Decision, RemedyRun
+from lazaret.healing.model import Approval, Decision, RemedyOutcome, RemedyRun
 from lazaret.healing.state import PlannedStep, RecoveryState
+from lazaret.healing.steps.act import act
 from lazaret.healing.steps.ask_approval import ask_approval
 from lazaret.healing.steps.choose import choose
 from lazaret.healing.steps.diagnose import diagnose
@@ -84,6 +85,11 @@ class Recovery:
     async def approvals(self) -> Sequence[Approval]:
         async with self.ctx.run.db.transaction() as session:
             return list(await session.scalars(select(Approval)))
+
+    async def begun(self) -> list[str]:
+        async with self.ctx.run.db.transaction() as session:
+            rows = await session.scalars(select(RemedyRun).order_by(RemedyRun.id))
+            return [f"{row.remedy} {row.outcome}" for row in rows]
 
 
 @pytest.fixture
@@ -202,3 +208,20 @@ async def _begin(recovery: Recovery) -> None:
                 begun_at=recovery.clock.now() - timedelta(minutes=5),
             )
         )
+
+
+async def test_a_call_that_was_announced_long_ago_is_not_made_for_other_trouble(recovery: Recovery) -> None:
+    await _begin(recovery)
+    recovery.sees(STRANGER)
+    result = await act(recovery.ctx, recovery.state)
+    assert isinstance(result, Next) and result.to == "choose", result
+    assert recovery.provider.journal == []
+    assert await recovery.begun() == [f"reboot {RemedyOutcome.NOT_NEEDED}"]
+
+
+async def test_a_call_that_was_announced_is_made_although_the_server_hung_up_once(recovery: Recovery) -> None:
+    await _begin(recovery)
+    recovery.sees(HUNG_UP, REFUSED)
+    result = await act(recovery.ctx, recovery.state)
+    assert isinstance(result, Next) and result.to == "prove", result
+    assert len(recovery.provider.journal) == 1

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from lazaret.healing.acts import ACTS
 from lazaret.healing.context import HealingContext
+from lazaret.healing.diagnosis import is_other_trouble
 from lazaret.healing.gate import held_back
-from lazaret.healing.look import look
+from lazaret.healing.look import look_until_sure
 from lazaret.healing.model import RemedyOutcome, RemedyRun
 from lazaret.healing.remedy import Remedy
 from lazaret.healing.state import RecoveryState
@@ -75,21 +76,29 @@ async def _still_needed(ctx: HealingContext, state: RecoveryState, remedy: Remed
     action = CALLS.get(remedy)
     if action is None or await was_made(ctx.run, action):
         return None
-    seen = await look(ctx)
-    if seen.is_over(Condition(state["condition"])):
-        async with ctx.run.apply() as (session, operation):
-            now = ctx.run.clock.now()
-            await end_remedy(session, operation.id, state["rung"], RemedyOutcome.NOT_NEEDED, seen.detail, at=now)
-        await _mark_failed(ctx, "a reinstall was not needed any more")
-        text = mark("{remedy} was not needed any more: {detail}")
-        await ctx.tell(TimelineKind.OBSERVATION, text, remedy=remedy, detail=seen.detail)
+    condition = Condition(state["condition"])
+    seen = await look_until_sure(ctx, condition)
+    if seen.is_over(condition):
+        await _leave_undone(ctx, state, remedy, mark("{remedy} was not needed any more: {detail}"), seen.detail)
         return Next("restore", f"{remedy} was not needed any more", {"helped_by": "itself"})
+    if is_other_trouble(condition, seen.conditions):
+        await _leave_undone(ctx, state, remedy, mark("{remedy} is not for what is seen now: {detail}"), seen.detail)
+        return Next("choose", "it is not what was to be mended", {"rung": state["rung"] + 1})
     reason = await held_back(ctx, remedy)
     if reason is None:
         return None
     if reason.for_a_person:
         return await _next_rung(ctx, state, reason.because)
     return await wait_for_room(ctx, remedy, reason.because)
+
+
+async def _leave_undone(ctx: HealingContext, state: RecoveryState, remedy: Remedy, text: str, detail: str) -> None:
+    """What was begun and not yet sent is not sent."""
+    async with ctx.run.apply() as (session, operation):
+        now = ctx.run.clock.now()
+        await end_remedy(session, operation.id, state["rung"], RemedyOutcome.NOT_NEEDED, detail, at=now)
+    await _mark_failed(ctx, f"{remedy} was not done")
+    await ctx.tell(TimelineKind.OBSERVATION, text, remedy=remedy, detail=detail)
 
 
 async def _set_up(ctx: HealingContext, state: RecoveryState, remedy: Remedy) -> StepResult:
