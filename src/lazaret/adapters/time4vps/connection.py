@@ -13,7 +13,7 @@ import httpx
 from pydantic import SecretStr
 
 from lazaret.adapters.time4vps.counting import NO_BUDGET, action_of, counted, noted
-from lazaret.adapters.time4vps.refusals import refusal
+from lazaret.adapters.time4vps.refusals import of_reading, refusal
 from lazaret.kernel.metrics import PROVIDER_CALLS
 from lazaret.servers.provider import CallBudget, ProviderThrottled, ProviderUnavailable
 
@@ -78,6 +78,8 @@ class AccountConnection:
         body = _json(response)
         secrets = [secret.get_secret_value() for secret in self._secrets]
         refused = refusal(response.status_code, body, response.text if body is None else "", secrets)
+        if method == "GET":
+            refused = of_reading(response.status_code, refused)
         if isinstance(refused, ProviderThrottled):
             await self._budget.block_for(refused.wait_s)
         if refused is not None:

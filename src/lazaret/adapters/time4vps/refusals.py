@@ -43,6 +43,17 @@ def refusal(status: int, body: object, text: str = "", secrets: Sequence[str] = 
     return ProviderUnavailable("The provider's answer is not JSON.") if body is None else None
 
 
+def of_reading(status: int, refused: ProviderError | None) -> ProviderError | None:
+    """The same for a reading call: a no under a status that says that all is well is no answer, and may pass.
+
+    To an action it is the answer, for such a call must not be sent again.
+    """
+    if status < 300 and type(refused) in (ProviderRefused, ProviderBusy):
+        assert refused is not None
+        return ProviderUnavailable(refused.message)
+    return refused
+
+
 def shown(text: str, secrets: Sequence[str] = ()) -> str:
     """A short form of the provider's words that may stand in a message and a log."""
     plain = re.sub(r"<[^>]*>", " ", _without(text, secrets))

@@ -64,7 +64,19 @@ async def test_every_call_logs_in(client: Time4VPSClient, canned: CannedProvider
 
 
 class TestReading:
-    @pytest.mark.parametrize("failure", [HTML, CUT, httpx.ReadTimeout("slow"), httpx.ConnectError("no"), {"x": 1}])
+    @pytest.mark.parametrize(
+        "failure",
+        [
+            HTML,
+            CUT,
+            httpx.ReadTimeout("slow"),
+            httpx.ConnectError("no"),
+            {"x": 1},
+            {"error": ["Something went wrong"]},
+            {"error": True},
+            {"error": ["Server is busy"]},
+        ],
+    )
     async def test_a_passing_failure_is_survived(self, client, canned, clock, failure):
         canned.on("GET /server", failure, failure, [ROW])
         assert len(await client.list_servers()) == 1
@@ -76,6 +88,19 @@ class TestReading:
         with pytest.raises(ProviderUnavailable, match="502: Bad Gateway"):
             await client.list_servers()
         assert len(canned.requests) == 3
+
+    async def test_a_no_with_a_good_status_is_no_answer_to_a_question(self, client, canned):
+        canned.on("GET /server/1", {"error": ["Something went wrong"]})
+        with pytest.raises(ProviderUnavailable, match="Something went wrong") as caught:
+            await client.get_server(1)
+        assert caught.value.retryable, "an operation that reads tries again as well"
+        assert len(canned.requests) == 3
+
+    async def test_a_no_with_a_status_of_its_own_is_one(self, client, canned):
+        canned.on("GET /server/1", httpx.Response(404, json={"error": ["Server not found"]}))
+        with pytest.raises(ProviderRefused):
+            await client.get_server(1)
+        assert len(canned.requests) == 1
 
     async def test_a_throttled_call_waits_as_long_as_it_says(self, client, canned, clock):
         canned.on("GET /server", throttle(24), [ROW])
