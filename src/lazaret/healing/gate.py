@@ -54,6 +54,16 @@ async def held_back(ctx: HealingContext, remedy: Remedy) -> HeldBack | None:
         return await _over_budget(ctx, session, remedy, now)
 
 
+async def held_back_from_putting_back(ctx: HealingContext) -> HeldBack | None:
+    """The same for what a recovery took away itself: people hold it back, and others at work; no storm, no budget."""
+    async with ctx.run.db.transaction() as session:
+        reason = await _forbidden(ctx, session)
+        in_flight = await store.recoveries_in_flight(session, except_operation=ctx.run.operation_id)
+    if reason is None and in_flight >= ctx.parts.limits.in_flight:
+        return HeldBack(f"{in_flight} recoveries are at work, which is the limit.")
+    return reason
+
+
 async def _forbidden(ctx: HealingContext, session: AsyncSession) -> HeldBack | None:
     now = ctx.run.clock.now()
     server = await servers.get_server(session, ctx.run.handle)

@@ -13,7 +13,9 @@ from lazaret.alerting.outbox import notify_admins
 from lazaret.healing.blindness import begin_blindness, end_blindness
 from lazaret.healing.gate import window_over
 from lazaret.healing.incidents_of import LOST_TYPES, WATCHED_TYPES, kind_of
+from lazaret.healing.remedy import Remedy
 from lazaret.healing.return_to_service import return_to_service
+from lazaret.healing.store import remedies_for
 from lazaret.healing.storms import weigh_storm
 from lazaret.healing.trigger import trigger_recovery, withdraw_recovery
 from lazaret.incidents.model import OPEN, UNPROVED, Incident, IncidentStatus, IncidentType, TimelineKind
@@ -72,6 +74,8 @@ class Responder:
                 await self._resolve(session, server, live, kept_open(verdict, present), now)
             if await self._stays_out(session, server, live, now):
                 return
+            if Condition.FIREWALL_OFF in present and await _we_flushed_it(session, live):
+                present.remove(Condition.FIREWALL_OFF)
             for condition in present:
                 await self._open(session, server, condition, verdict, present=present, services=services, now=now)
 
@@ -224,6 +228,14 @@ class Responder:
             at=now,
             reason="seen well by the monitor",
         )
+
+
+async def _we_flushed_it(session: AsyncSession, live: Operation | None) -> bool:
+    """What a recovery did to the firewall is no drift while it is at work; what is so afterwards is seen again then."""
+    if live is None or live.kind != OperationKind.RECOVER:
+        return False
+    begun = await remedies_for(session, int(live.params["incident_id"]))
+    return any(row.remedy == Remedy.FLUSH_FIREWALL and row.operation_id == live.id for row in begun)
 
 
 def kept_open(verdict: Verdict, present: Collection[Condition]) -> set[IncidentType]:

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from lazaret.alerting.model import OutboxMessage
 from lazaret.entrypoints.office import Office
 from lazaret.healing.failed_recovery import follow_failed_recovery
-from lazaret.healing.model import Approval
+from lazaret.healing.model import Approval, RemedyRun
 from lazaret.healing.responder import Responder
 from lazaret.healing.return_to_service import return_to_service
 from lazaret.healing.second_look import look_again
@@ -272,6 +272,43 @@ async def test_who_is_lost_during_a_deployment_is_not_forgotten_after_it(ward: W
     (incident,) = await ward.incidents()
     assert incident.status == IncidentStatus.DETECTED and await ward.live() is not None
     assert await _again(ward, FakeMonitor(ONE, lost(), seen_at=ward.clock.now())) == [], "and told once"
+
+
+async def test_a_firewall_that_our_own_remedy_flushed_is_drift_only_when_it_stays_off(ward: Ward) -> None:
+    await ward.sees(ONE, lost())
+    live = await ward.live()
+    assert live is not None
+    async with ward.office.db.transaction() as session:
+        operation = await get_operation(session, live.id, for_update=True)
+        operation.status = OperationStatus.RUNNING.value
+        session.add(
+            RemedyRun(
+                operation_id=live.id,
+                incident_id=int(live.params["incident_id"]),
+                server_handle=ONE,
+                rung=0,
+                remedy="flush_firewall",
+                begun_at=ward.clock.now(),
+            )
+        )
+    await ward.sees(ONE, well(Condition.FIREWALL_OFF))
+    assert [row.incident_type for row in await ward.incidents()] == [IncidentType.SERVER_UNREACHABLE]
+    await ward.recovery_fails()
+    ward.clock.advance(5)
+    after = FakeMonitor(ONE, well(Condition.FIREWALL_OFF), seen_at=ward.clock.now())
+    assert await _again(ward, after) == [ONE]
+    assert (await ward.incidents())[-1].incident_type == IncidentType.SECURITY_DRIFT
+
+
+async def test_a_firewall_that_goes_off_during_a_recovery_without_our_doing_is_told_at_once(ward: Ward) -> None:
+    await ward.sees(ONE, well(Condition.DISK_FULL))
+    live = await ward.live()
+    assert live is not None
+    await ward.sees(ONE, well(Condition.DISK_FULL, Condition.FIREWALL_OFF))
+    assert [row.incident_type for row in await ward.incidents()] == [
+        IncidentType.RESOURCE_EXHAUSTED,
+        IncidentType.SECURITY_DRIFT,
+    ]
 
 
 async def test_who_came_back_while_its_recovery_ran_does_not_stay_in_error_when_that_fails(ward: Ward) -> None:

@@ -2,17 +2,22 @@
 
 from lazaret.healing.context import HealingContext
 from lazaret.healing.diagnosis import is_other_trouble
+from lazaret.healing.gate import held_back_from_putting_back
 from lazaret.healing.look import Look, look, look_until_sure
 from lazaret.healing.model import RemedyOutcome
 from lazaret.healing.remedy import REMEDIES, Remedy
 from lazaret.healing.state import RecoveryState
+from lazaret.healing.steps.choose import wait_for_room
 from lazaret.healing.steps.step import Next, StepResult, looked
-from lazaret.healing.store import end_remedy
+from lazaret.healing.store import end_remedy, remedies_for
 from lazaret.incidents.model import TimelineKind
 from lazaret.probing.verdict import Condition
 
 LOOK_S = 2.0
 """Between two looks while an effect is waited for."""
+DONE = frozenset({RemedyOutcome.HELPED.value, RemedyOutcome.NO_EFFECT.value})
+FIREWALL_IS_BACK = frozenset({Remedy.REBOOT.value, Remedy.PROVISION_AGAIN.value, Remedy.REINSTALL.value})
+"""The remedies that load the firewall's rules again."""
 
 
 async def prove(ctx: HealingContext, state: RecoveryState) -> StepResult:
@@ -47,8 +52,12 @@ async def _await_effect(ctx: HealingContext, condition: Condition, remedy: Remed
 
 async def restore(ctx: HealingContext, state: RecoveryState) -> StepResult:
     """The firewall as it was, and the services in their order, each with its health check."""
-    if state["helped_by"] == Remedy.FLUSH_FIREWALL:
-        return _converge(state)
+    if await _is_flushed(ctx):
+        reason = await held_back_from_putting_back(ctx)
+        if reason is None:
+            return _converge(state)
+        if not reason.for_a_person:
+            return await wait_for_room(ctx, Remedy.PROVISION_AGAIN, reason.because)
     redeployer = ctx.parts.provisioning.redeployer
     async with ctx.run.db.transaction() as session:
         has_services = await redeployer.has_services(session, ctx.run.handle)
@@ -70,4 +79,15 @@ def _converge(state: RecoveryState) -> Next:
         "because": "The provider dropped the packet filter's rules: they are put back.",
     }
     ladder = [*state["ladder"][: state["rung"] + 1], rung]
-    return Next("act", "the firewall is put back", {"ladder": ladder, "rung": state["rung"] + 1})
+    return Next("act", "the firewall is put back", {"ladder": ladder, "rung": len(ladder) - 1})
+
+
+async def _is_flushed(ctx: HealingContext) -> bool:
+    """Whether this recovery flushed the packet filter, whatever helped in the end, and nothing puts it back since.
+
+    Setting up again counts as soon as it was begun: it is not begun for ever. What it left off, the monitor tells of.
+    """
+    async with ctx.run.db.transaction() as session:
+        rows = [row for row in await remedies_for(session, ctx.incident_id) if row.operation_id == ctx.run.operation_id]
+    done = [row.remedy for row in rows if row.outcome in DONE or row.remedy == Remedy.PROVISION_AGAIN]
+    return Remedy.FLUSH_FIREWALL in done and FIREWALL_IS_BACK.isdisjoint(done[done.index(Remedy.FLUSH_FIREWALL) :])
