@@ -43,9 +43,7 @@ KEPT = (
     Kept("login_links", "expires_at < :before", VISITS_KEPT),
     Kept("sign_in_tries", "at < :before", VISITS_KEPT),
     Kept("operation_events", f"at < :before and operation_id in (select id from operations where {_ENDED})"),  # noqa: S608 - ours
-    Kept(
-        "evidence", "at < :before and incident_id in (select id from incidents where status in ('resolved', 'failed'))"
-    ),
+    Kept("evidence", "incident_id in (select id from incidents where status = 'resolved' and resolved_at < :before)"),
     Kept(
         "deliveries",
         "owed_at < :before and state <> 'owed' and (closed_at is not null or kind <> 'incident')"

@@ -38,8 +38,9 @@ async def add_history(session: AsyncSession, number: int, *, at: datetime, ended
         " finished_at) values (:id, :handle, 'provision', :operation, 'x', 3, :at, :at, :end)",
         "insert into operation_events (operation_id, server_handle, at, kind, message)"
         " values (:id, :handle, :at, 'note', 'x')",
-        "insert into incidents (id, server_handle, incident_type, status, detected_at, began_at, details,"
-        " affected_services) values (:id, :handle, 'server_unreachable', :incident, :at, :at, '{}', '[]')",
+        "insert into incidents (id, server_handle, incident_type, status, detected_at, began_at, resolved_at,"
+        " details, affected_services)"
+        " values (:id, :handle, 'server_unreachable', :incident, :at, :at, :end, '{}', '[]')",
         "insert into evidence (incident_id, at, name, content) values (:id, :at, 'journal', 'x')",
         "insert into users (id, telegram_id, is_admin, created_at, last_seen) values (:id, :id, true, :at, :at)",
         "insert into outbox (id, level, text, server_handle, created_at, sent_at)"
@@ -82,6 +83,22 @@ async def test_what_is_live_or_owed_stays_however_old(db: Database, clock: Syste
     gone = await clear_away(db, keep=KEEP, at=clock.now())
     visits = {"web_sessions", "login_links", "sign_in_tries"}
     assert {table for table, count in gone.items() if count} == visits
+
+
+@pytest.mark.parametrize("status", ["detected", "recovering", "failed"])
+async def test_evidence_of_what_a_person_still_has_stays(db: Database, clock: SystemClock, status: str) -> None:
+    async with db.transaction() as session:
+        await add_history(session, 1, at=clock.now() - timedelta(days=400), ended=True)
+        await session.execute(text("update incidents set status = :status, resolved_at = null"), {"status": status})
+    assert (await clear_away(db, keep=KEEP, at=clock.now()))["evidence"] == 0
+
+
+async def test_evidence_is_kept_so_long_after_the_end_of_its_incident(db: Database, clock: SystemClock) -> None:
+    async with db.transaction() as session:
+        await add_history(session, 1, at=clock.now() - timedelta(days=400), ended=True)
+        await session.execute(text("update incidents set resolved_at = now() - interval '1 day'"))
+    assert (await clear_away(db, keep=KEEP, at=clock.now()))["evidence"] == 0
+    assert (await clear_away(db, keep=KEEP, at=clock.now() + KEEP))["evidence"] == 1
 
 
 async def test_a_worker_clears_away_by_itself(office: Office) -> None:
