@@ -28,7 +28,7 @@ def default_data_dir() -> Path:
 class Settings(BaseModel):
     """All that can be configured. The description of each field is the line that `.env.example` shows."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     # Where things are
     database_url: SecretStr | None = Field(

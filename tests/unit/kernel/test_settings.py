@@ -110,6 +110,16 @@ def test_a_wrong_value_names_its_variable(name: str, value: str) -> None:
         load_settings({name: value})
 
 
+FRACTIONS = [name.upper() for name, field in Settings.model_fields.items() if field.annotation is float]
+
+
+@pytest.mark.parametrize("value", ["inf", "Infinity", "1e999", "nan"])
+@pytest.mark.parametrize("name", FRACTIONS)
+def test_what_has_no_end_is_no_number_of_seconds(name: str, value: str) -> None:
+    with pytest.raises(Misconfigured, match=f"{name}: "):
+        load_settings({name: value})
+
+
 def test_a_misspelt_name_stops_the_start_with_a_suggestion() -> None:
     with pytest.raises(Misconfigured, match="LAZARET_PORT"):
         load_settings({"LAZARET_PROT": "8000"})
