@@ -73,6 +73,11 @@ async def list_tokens(session: AsyncSession) -> list[ApiToken]:
     return list(await session.scalars(select(ApiToken).order_by(ApiToken.id)))
 
 
+async def valid_tokens(session: AsyncSession, *, at: datetime) -> list[ApiToken]:
+    """Those whose holder is let in, oldest first."""
+    return [token for token in await list_tokens(session) if _holds(token, at)]
+
+
 async def revoke_token(session: AsyncSession, token_id: int, actor: audit.Actor, *, at: datetime) -> None:
     """From now on the token is refused. Raises `NotFound`."""
     found = await session.scalar(

@@ -33,7 +33,7 @@ from lazaret.operations.model import Operation
 from lazaret.servers.model import Hold, Server
 from lazaret.servers.status import ServerStatus
 from lazaret.users.model import Role
-from lazaret.users.store import create_token
+from lazaret.users.store import create_token, revoke_token, valid_tokens
 from tests.healing_scene import OPERATOR, Scene, scene_of
 from tests.integration.product.conftest import Shell, start_up
 from tests.integration.product.test_retention import add_history
@@ -104,6 +104,46 @@ async def test_a_backup_comes_back_as_it_was(
             rows = f"select coalesce(jsonb_agg(t order by t::text), '[]') from {table} t"
             async with there.db.transaction() as new, installation.db.transaction() as old:
                 assert await new.scalar(text(rows)) == await old.scalar(text(rows)), table
+
+
+async def _revoked_since(installation: Office, path: Path) -> int:
+    """A backup, and a token that is revoked after it."""
+    now = installation.clock.now()
+    async with installation.db.transaction() as session:
+        leaked, _ = await create_token(session, "ci", Role.ADMIN, OPERATOR, at=now)
+        await create_token(session, "old", Role.VIEWER, OPERATOR, at=now, expires_at=now - timedelta(days=1))
+        gone, _ = await create_token(session, "gone", Role.VIEWER, OPERATOR, at=now)
+        await revoke_token(session, gone.id, OPERATOR, at=now)
+    await write_backup(installation, path, SECRET, OPERATOR, cost=CHEAP)
+    async with installation.db.transaction() as session:
+        await revoke_token(session, leaked.id, OPERATOR, at=now)
+    return leaked.id
+
+
+async def test_tokens_that_are_valid_again_are_named(
+    installation: Office, tmp_path: Path, empty_conninfo: str, shell: Shell
+) -> None:
+    path = tmp_path / "with-tokens.backup"
+    leaked = await _revoked_since(installation, path)
+    shell.environment |= {"LAZARET_DATA_DIR": str(tmp_path / "new"), "DATABASE_URL": empty_conninfo}
+    finished = await shell.run("restore", str(path), "--passphrase-stdin", stdin=PASSPHRASE)
+    told, status = finished.out, finished.code
+    assert status == 0 and f"{leaked} (ci, admin)" in told, finished
+    named = told.partition("are the tokens:")[2].partition("Now:")[0]
+    assert "old" not in named and "gone" not in named, "expired, and revoked before"
+    assert told.index("lazaret token revoke ID") < told.index("lazaret up"), "before anybody can use it"
+
+
+async def test_no_token_of_a_backup_is_let_in_where_that_is_asked_for(
+    installation: Office, tmp_path: Path, empty_conninfo: str
+) -> None:
+    path = tmp_path / "with-tokens.backup"
+    await _revoked_since(installation, path)
+    settings = settings_of(tmp_path / "new", empty_conninfo)
+    parked = await restore(settings, look_into(path, SECRET), OPERATOR, SystemClock(), revoke_tokens=True)
+    assert parked.tokens == ()
+    async with open_office(settings, redactor=Redactor()) as there, there.db.transaction() as session:
+        assert await valid_tokens(session, at=there.clock.now()) == []
 
 
 async def test_every_table_is_kept_or_left_out_for_a_reason(conninfo: str) -> None:

@@ -52,6 +52,9 @@ async def restore(
     passphrase_file: PassphraseFile = None,
     passphrase_stdin: PassphraseStdin = False,
     check: Annotated[bool, typer.Option("--check", help="Only read all of it and say what is in it.")] = False,
+    revoke_tokens: Annotated[
+        bool, typer.Option("--revoke-tokens", help="Let no token of the backup in: one may have been revoked since.")
+    ] = False,
 ) -> None:
     """Bring a backup back into a new, empty installation. It watches; it touches nothing until `lazaret unfreeze`."""
     settings = load_settings()
@@ -71,7 +74,7 @@ async def restore(
         return
     missing_keys(settings, found)
     prepare("warning")
-    parked = await bring_back(settings, found, actor(), SystemClock())
+    parked = await bring_back(settings, found, actor(), SystemClock(), revoke_tokens=revoke_tokens)
     _tell(settings, found, parked)
 
 
@@ -85,6 +88,10 @@ def _tell(settings: Settings, found: "Backup", parked: "Parked") -> None:
         typer.echo("Under way when the backup was made, and ended here, for nobody knows what became of it since:")
         for line in parked.ended:
             typer.echo(f"  {line}")
+    if parked.tokens:
+        typer.echo("Valid again, also those that were revoked after the backup, are the tokens:")
+        for line in parked.tokens:
+            typer.echo(f"  {line}")
     typer.secho("\nNow:", bold=True)
     steps = ["Make sure that the old machine is off and stays off. Two of them would work against each other."]
     here = settings_told(settings)
@@ -94,10 +101,14 @@ def _tell(settings: Settings, found: "Backup", parked: "Parked") -> None:
         steps[-1] += "".join(
             f"\n     {name}{f'={value}' if value is not None else '  (a secret)'}" for name, value in strange.items()
         )
+    if parked.tokens:
+        steps.append(
+            "Refuse those that you do not know to be good, before anybody can use them: lazaret token revoke ID"
+        )
     steps += [
+        "Roles are those of the backup too: lazaret users",
         "Start Lazaret: lazaret up",
         "Is what it sees true? lazaret servers; lazaret incidents --active; lazaret why HANDLE",
-        "What was revoked after the backup is valid again: lazaret token list; lazaret users",
         "Give it back its hands: lazaret unfreeze",
     ]
     for number, step in enumerate(steps, 1):

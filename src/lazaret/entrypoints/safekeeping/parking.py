@@ -21,6 +21,7 @@ from lazaret.kernel import audit
 from lazaret.operations.intents import end_cancelled
 from lazaret.operations.model import LIVE, Operation
 from lazaret.servers.model import Hold
+from lazaret.users.store import revoke_token, valid_tokens
 
 STEP = 1_000_000
 """Numbers of new rows begin at the next multiple: the old machine may have given the next ones to other things, and a
@@ -36,6 +37,8 @@ class Parked:
     hold_id: int
     ended: tuple[str, ...]
     """What was under way: `operation 7 (recover of vps-1)`."""
+    tokens: tuple[str, ...] = ()
+    """Whoever is let in by a token of the backup, also one that the old machine revoked since: `3 (ci, operator)`."""
 
 
 async def move_numbers_on(connection: psycopg.AsyncConnection[Any], tables: Iterable[Table]) -> None:
@@ -64,7 +67,9 @@ async def park(connection: psycopg.AsyncConnection[Any], actor: audit.Actor, ori
     )
 
 
-async def end_what_ran(session: AsyncSession, actor: audit.Actor, origin: str, *, at: datetime) -> Parked:
+async def end_what_ran(
+    session: AsyncSession, actor: audit.Actor, origin: str, *, at: datetime, revoke_tokens: bool = False
+) -> Parked:
     """End every operation and every question that was open; the servers' statuses follow as when a person cancels."""
     live = list(
         await session.scalars(
@@ -81,6 +86,11 @@ async def end_what_ran(session: AsyncSession, actor: audit.Actor, origin: str, *
         remedy.outcome, remedy.detail, remedy.ended_at = RemedyOutcome.FAILED.value, NOT_KNOWN, at
     for approval in await session.scalars(select(Approval).where(Approval.decision.is_(None))):
         decide(approval, Decision.EXPIRED, "the restore of a backup", at=at)
+    tokens = await valid_tokens(session, at=at)
+    if revoke_tokens:
+        for token in tokens:
+            await revoke_token(session, token.id, actor, at=at)
+        tokens = []
     hold_id = await session.scalar(select(Hold.id).order_by(Hold.id.desc()).limit(1))
     assert hold_id is not None
     audit.record(
@@ -93,4 +103,8 @@ async def end_what_ran(session: AsyncSession, actor: audit.Actor, origin: str, *
         hold_id=hold_id,
         ended=[operation.id for operation in live],
     )
-    return Parked(hold_id, tuple(f"operation {one.id} ({one.kind} of {one.server_handle})" for one in live))
+    return Parked(
+        hold_id,
+        tuple(f"operation {one.id} ({one.kind} of {one.server_handle})" for one in live),
+        tuple(f"{token.id} ({token.name}, {token.role})" for token in tokens),
+    )

@@ -108,7 +108,9 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         ) from None
 
 
-async def restore(settings: Settings, backup: Backup, actor: audit.Actor, clock: Clock) -> Parked:
+async def restore(
+    settings: Settings, backup: Backup, actor: audit.Actor, clock: Clock, *, revoke_tokens: bool = False
+) -> Parked:
     """Bring it back: database, keys, everything at rest.
 
     Raises `TargetInUse` where there is anything already; then, and after any other error, nothing is changed but that
@@ -130,7 +132,7 @@ async def restore(settings: Settings, backup: Backup, actor: audit.Actor, clock:
             ) from error
         await migrations.upgrade_schema(conninfo)
         async with Database(conninfo) as db, db.transaction() as session:
-            return await end_what_ran(session, actor, backup.origin, at=clock.now())
+            return await end_what_ran(session, actor, backup.origin, at=clock.now(), revoke_tokens=revoke_tokens)
 
 
 def missing_keys(settings: Settings, backup: Backup) -> dict[str, str]:
