@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from lazaret.healing.model import Approval, Decision, Evidence, RemedyOutcome, RemedyRun
 from lazaret.kernel.errors import NotFound
 from lazaret.kernel.metrics import REMEDIES
-from lazaret.operations.model import LIVE, Operation, OperationKind
+from lazaret.operations.model import LIVE, Operation, OperationKind, OperationStatus
 
 BUDGET_DAY = timedelta(hours=24)
 
@@ -39,15 +39,15 @@ async def remedies_for(session: AsyncSession, incident_id: int) -> list[RemedyRu
 async def recoveries_in_flight(session: AsyncSession, *, except_operation: int) -> int:
     """Recoveries of other servers with a remedy that was begun and has not ended.
 
-    One that waits between two rungs, for room or for a person, does not count: were it to, four of them could hold
-    each other back for ever.
+    One that waits for room or for a person does not count, be it between two rungs or within one, as for a password:
+    were it to, four of them could hold each other back for ever, or the whole fleet for a day.
     """
     count = await session.scalar(
         select(func.count(func.distinct(RemedyRun.operation_id)))
         .join(Operation, Operation.id == RemedyRun.operation_id)
         .where(
             Operation.kind == OperationKind.RECOVER.value,
-            Operation.status.in_([status.value for status in LIVE]),
+            Operation.status.in_([status.value for status in LIVE - {OperationStatus.WAITING}]),
             Operation.id != except_operation,
             RemedyRun.ended_at.is_(None),
         )

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from lazaret.kernel.clock import ManualClock
 from lazaret.operations.intents import Intent
 from lazaret.operations.model import OperationKind, OperationStatus
 from lazaret.operations.run import OperationRun
+from lazaret.probing.reading import DockerState, FullReading, Reading
 from lazaret.provisioning.context import AccessKey, Parts
 from lazaret.servers.access import AccessError, PortState
 from lazaret.servers.permissions import Permissions
@@ -32,18 +34,30 @@ from tests.integration.rows import add_server
 ONE = "vps-1"
 
 
+def reading(clock: ManualClock, *, docker: bool) -> Reading:
+    """What a login shows of a server that is well, but for its Docker."""
+    full = FullReading("m", {}, DockerState(docker), True, (), False, "")
+    return Reading(clock.now(), "b", 9000.0, 0.1, 4000, 2000, 0.0, full)
+
+
 @dataclass
 class Eyes:
     """Every fresh login meets the next of `seen`; the last one stays."""
 
-    seen: list[AccessError] = field(default_factory=list)
+    seen: list[AccessError | Reading] = field(default_factory=list)
     looks: int = 0
 
     @asynccontextmanager
-    async def open(self, *_: object, **__: object) -> AsyncIterator[Any]:
+    async def open(self, *_: object, **__: object) -> AsyncIterator[AsyncIterator[Reading]]:
         self.looks += 1
-        raise self.seen.pop(0) if len(self.seen) > 1 else self.seen[0]
-        yield
+        met = self.seen.pop(0) if len(self.seen) > 1 else self.seen[0]
+        if isinstance(met, AccessError):
+            raise met
+        yield _once(met)
+
+
+async def _once(reading: Reading) -> AsyncIterator[Reading]:
+    yield reading
 
 
 class OpenPort(FakeAccess):
@@ -66,12 +80,26 @@ class Recovery:
     provider: FakeProvider
     state: RecoveryState
 
-    def sees(self, *seen: AccessError) -> None:
+    def sees(self, *seen: AccessError | Reading) -> None:
         self.eyes.seen, self.eyes.looks = list(seen), 0
 
     async def approvals(self) -> Sequence[Approval]:
         async with self.ctx.run.db.transaction() as session:
             return list(await session.scalars(select(Approval)))
+
+    async def has_begun(self, remedy: str) -> None:
+        """As a worker leaves it that died right before the act, minutes ago."""
+        async with self.ctx.run.apply() as (session, operation):
+            session.add(
+                RemedyRun(
+                    operation_id=operation.id,
+                    incident_id=self.ctx.incident_id,
+                    server_handle=ONE,
+                    rung=0,
+                    remedy=remedy,
+                    begun_at=self.clock.now() - timedelta(minutes=5),
+                )
+            )
 
     async def begun(self) -> list[str]:
         async with self.ctx.run.db.transaction() as session:
