@@ -1,20 +1,21 @@
 """One look overturns nothing: a recovery whose server hangs up on it, or looks different once, keeps plan and yes."""
 
-from datetime import timedelta
-
 import pytest
 from sqlalchemy import select
 
 from lazaret.healing.diagnosis import LOOKS_AT_A_HANG_UP, LOOKS_FOR_OTHER_TROUBLE
-from lazaret.healing.model import Approval, Decision, RemedyOutcome, RemedyRun
+from lazaret.healing.model import Approval, Decision, RemedyOutcome
+from lazaret.healing.requests import hold
 from lazaret.healing.steps.act import act
 from lazaret.healing.steps.ask_approval import ask_approval
 from lazaret.healing.steps.choose import choose
 from lazaret.healing.steps.diagnose import diagnose
 from lazaret.healing.steps.prove import prove
 from lazaret.healing.steps.step import Next
+from lazaret.operations.outcome import Wait
 from lazaret.servers.access import AccessError, HostKeyChanged, HungUp, LoginRefused, NoBanner
-from tests.integration.healing.conftest import ONE, Recovery
+from tests.healing_scene import OPERATOR
+from tests.integration.healing.conftest import ONE, Recovery, reading
 
 HUNG_UP, REFUSED = HungUp("It hangs up."), LoginRefused("It does not take our key.")
 STRANGER, HUNG = HostKeyChanged("Another key."), NoBanner("Nothing comes.")
@@ -68,30 +69,15 @@ async def test_a_hang_up_is_no_diagnosis(recovery: Recovery) -> None:
 
 
 async def test_the_last_look_after_a_remedy_is_no_diagnosis_either(recovery: Recovery) -> None:
-    await _begin(recovery)
+    await recovery.has_begun("reboot")
     # A reboot has 180 s, with a look every two: the last one is hung up on.
     recovery.sees(*[REFUSED] * 90, HUNG_UP, REFUSED)
     result = await prove(recovery.ctx, recovery.state)
     assert isinstance(result, Next) and result.to == "choose", result
 
 
-async def _begin(recovery: Recovery) -> None:
-    """As a worker leaves it that died right before the call."""
-    async with recovery.ctx.run.apply() as (session, operation):
-        session.add(
-            RemedyRun(
-                operation_id=operation.id,
-                incident_id=recovery.ctx.incident_id,
-                server_handle=ONE,
-                rung=0,
-                remedy="reboot",
-                begun_at=recovery.clock.now() - timedelta(minutes=5),
-            )
-        )
-
-
 async def test_a_call_that_was_announced_long_ago_is_not_made_for_other_trouble(recovery: Recovery) -> None:
-    await _begin(recovery)
+    await recovery.has_begun("reboot")
     recovery.sees(STRANGER)
     result = await act(recovery.ctx, recovery.state)
     assert isinstance(result, Next) and result.to == "choose", result
@@ -100,8 +86,25 @@ async def test_a_call_that_was_announced_long_ago_is_not_made_for_other_trouble(
 
 
 async def test_a_call_that_was_announced_is_made_although_the_server_hung_up_once(recovery: Recovery) -> None:
-    await _begin(recovery)
+    await recovery.has_begun("reboot")
     recovery.sees(HUNG_UP, REFUSED)
     result = await act(recovery.ctx, recovery.state)
     assert isinstance(result, Next) and result.to == "prove", result
     assert len(recovery.provider.journal) == 1
+
+
+@pytest.mark.parametrize(("docker", "to"), [(True, "prove"), (False, None)])
+async def test_a_command_that_was_begun_long_ago_is_not_run_where_all_is_well_or_held(
+    recovery: Recovery, docker: bool, to: str | None
+) -> None:
+    recovery.state["condition"] = "docker_down"
+    recovery.state["ladder"][0]["remedy"] = "restart_docker"
+    await recovery.has_begun("restart_docker")
+    async with recovery.ctx.run.db.transaction() as session:
+        await hold(session, ONE, OPERATOR, at=recovery.clock.now(), reason="being moved")
+    recovery.sees(reading(recovery.clock, docker=docker))
+    result = await act(recovery.ctx, recovery.state)
+    if to is None:
+        assert isinstance(result, Wait) and "being moved" in result.why, result
+    else:
+        assert isinstance(result, Next) and result.to == to, result

@@ -70,20 +70,29 @@ async def _has_begun(ctx: HealingContext, rung: int) -> bool:
 
 
 async def _still_needed(ctx: HealingContext, state: RecoveryState, remedy: Remedy) -> StepResult | None:
-    """None: go on. A worker that died or was restarted may have begun this long ago: before a call that was not made
-    yet, the server and what may hold us back are looked at again.
+    """None: go on. A worker that died or was restarted may have begun this long ago: before what was not done yet, the
+    server and what may hold us back are looked at again.
+
+    What was sent to the provider is waited for; setting up looks by itself, step by step. Whether a command on the
+    server was run nobody can tell: when the trouble is not there any more, that is for `prove` to say.
     """
     action = CALLS.get(remedy)
-    if action is None or await was_made(ctx.run, action):
+    if remedy is Remedy.PROVISION_AGAIN or (action is not None and await was_made(ctx.run, action)):
         return None
     condition = Condition(state["condition"])
     seen = await look_until_sure(ctx, condition)
+    if action is None and condition not in seen.conditions:
+        return Next("prove", "what was begun is not needed any more, or has helped")
     if seen.is_over(condition):
         await _leave_undone(ctx, state, remedy, mark("{remedy} was not needed any more: {detail}"), seen.detail)
         return Next("restore", f"{remedy} was not needed any more", {"helped_by": "itself"})
     if is_other_trouble(condition, seen.conditions):
         await _leave_undone(ctx, state, remedy, mark("{remedy} is not for what is seen now: {detail}"), seen.detail)
         return Next("choose", "it is not what was to be mended", {"rung": state["rung"] + 1})
+    return await _held(ctx, state, remedy)
+
+
+async def _held(ctx: HealingContext, state: RecoveryState, remedy: Remedy) -> StepResult | None:
     reason = await held_back(ctx, remedy)
     if reason is None:
         return None
