@@ -295,6 +295,15 @@ async def test_what_changes_something_needs_its_role(street: Street) -> None:
     assert (window.server_handle, window.reason) == ("vps-1", "new disk")
 
 
+async def test_a_ghost_cannot_be_touched(street: Street) -> None:
+    async with street.office.db.transaction() as session:
+        ghost = await add_server(session, "vps-9", at=street.office.clock.now())
+        ghost.is_managed, ghost.status = False, ServerStatus.RESERVED
+    for command in ("/rebuild vps-9 vps-9", "/provision vps-9"):
+        assert "not managed" in (await street.ann.ask(command))["text"], command
+    assert await street.rows(select(Operation)) == []
+
+
 async def test_a_rebuild_needs_the_handle_twice(street: Street) -> None:
     async with street.office.db.transaction() as session:
         server = await add_server(session, "vps-3", at=street.office.clock.now())

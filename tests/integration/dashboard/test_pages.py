@@ -171,6 +171,15 @@ async def test_a_host_from_a_file_offers_only_what_can_be_done(browsers: dict[Ro
     assert [one["reinstall"] for one in params] == [False]
 
 
+async def test_a_ghost_cannot_be_touched(browsers: dict[Role, Browser], office: Office) -> None:
+    browser, ghost = browsers[Role.ADMIN], "vps-2009"
+    for act in ("rebuild", "rebuild-keeping", "provision"):
+        await browser.post(f"/servers/{ghost}/{act}", typed=ghost)
+        assert "not managed" in (await browser.get(f"/servers/{ghost}")).text, act
+    async with office.db.transaction() as session:
+        assert not list(await session.scalars(select(Operation.id).where(Operation.server_handle == ghost)))
+
+
 async def test_a_rebuild_needs_the_handle_typed(browsers: dict[Role, Browser], office: Office) -> None:
     browser = browsers[Role.OPERATOR]
     async with office.db.transaction() as session:
