@@ -23,6 +23,8 @@ def start_screen(settings: Settings, *, parts: Collection[str], address: str, fi
     lines = ["", f"  Lazaret {__version__}: {' and '.join(sorted(parts))}", ""]
     if address and "api" in parts:
         lines.append(f"  API          {address}   (description: {address}/openapi.json)")
+        dashboard = settings.lazaret_public_url.rstrip("/") or address
+        lines.append(f"  dashboard    {dashboard}   (`lazaret token login` makes a link that signs you in)")
     elif address:
         lines.append(f"  metrics      {address}/metrics")
     lines.append(f"  data         {settings.lazaret_data_dir}")
