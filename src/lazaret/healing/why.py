@@ -127,8 +127,9 @@ async def _next(
 def _for_a_person(server: Server, incidents: list[Incident]) -> str:
     if all(row.incident_type == IncidentType.PROVISIONING_FAILED for row in incidents):
         return f"nothing by itself. Mend what is said, then set it up again: lazaret provision {server.handle}"
-    numbers = ", ".join(str(row.id) for row in incidents)
-    return f"nothing by itself: a person must act. Try again: lazaret incidents recover {numbers}"
+    of_ladders = (row for row in incidents if row.incident_type != IncidentType.PROVISIONING_FAILED)
+    commands = "; ".join(f"lazaret incidents recover {row.id}" for row in of_ladders)
+    return f"nothing by itself: a person must act. Try again: {commands}"
 
 
 def _of_operation(live: Operation, at: datetime) -> str:
