@@ -59,6 +59,11 @@ class Block:
         return next((mark.partition(":")[2].strip() for mark in self.marks if mark.startswith("not run")), "")
 
     @property
+    def tested_elsewhere(self) -> str:
+        """The name by which a test of the installation types the block, on a machine of its own and not here."""
+        return next((mark.removeprefix("tested: ") for mark in self.marks if mark.startswith("tested: ")), "")
+
+    @property
     def exit_code(self) -> int:
         """What the block's last command ends with, `(exit 1)`."""
         return next((int(mark.removeprefix("exit ")) for mark in self.marks if mark.startswith("exit ")), 0)
@@ -87,17 +92,19 @@ def blocks_of(page: Path) -> list[Block]:
     found: list[Block] = []
     text = page.read_text(encoding="utf-8")
     of_all = tuple(re.findall(r"^<!-- every block: (\w+) -->$", text, flags=re.M))
-    fence, language, marks, begun, lines = "", "", (), 0, list[str]()
+    fence, language, marks, begun, lines, above = "", "", (), 0, list[str](), ""
     for number, line in enumerate(text.splitlines(), 1):
         opening = re.match(r"\s*(```+)\s*(\w*)\s*(.*)$", line)
         if not fence and opening:
             fence, language, begun, lines = opening[1], opening[2], number, []
-            marks = (*re.findall(r"\(([^)]+)\)", opening[3]), *of_all)
+            of_this = re.findall(r"^<!-- (tested: \w+) -->$", above)
+            marks = (*re.findall(r"\(([^)]+)\)", opening[3]), *of_all, *of_this)
         elif fence and line.strip() == fence:
             found.append(Block(page, begun, language, marks, "\n".join(lines) + "\n"))
             fence = ""
         elif fence:
             lines.append(line)
+        above = line
     assert not fence, f"{page}: a fence is not closed"
     return found
 

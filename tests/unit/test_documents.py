@@ -65,6 +65,16 @@ def test_blocks_follow_the_convention(page: Path) -> None:
             assert block.why_not_run in WHY_NOT_RUN, f"{block.place}: {block.why_not_run!r} is no reason"
 
 
+def test_what_is_tested_elsewhere_is_typed_there() -> None:
+    """A name above a block is kept by a test of the installation, each by one block and each in use."""
+    tests = (ROOT / "tests" / "acceptance" / "packing").glob("test_*.py")
+    followed = {
+        name for path in tests for name in re.findall(r'\b(?:follows|block)\("(\w+)"', path.read_text(encoding="utf-8"))
+    }
+    named = [block.tested_elsewhere for page in run_pages() for block in blocks_of(page) if block.tested_elsewhere]
+    assert sorted(named) == sorted(followed)
+
+
 def test_few_commands_are_not_run() -> None:
     """The marks, listed: at most one block of commands in four is not run."""
     blocks = [block for page in run_pages() for block in blocks_of(page) if block.language == COMMANDS]
@@ -79,6 +89,22 @@ def test_every_page_is_in_the_index() -> None:
     listed_elsewhere = {(ROOT / "docs" / name).resolve() for name in ("decisions", "howto")}
     missing = {page.resolve() for page in all_pages()} - linked - {index.resolve()}
     assert not [page for page in missing if not listed_elsewhere.intersection(page.parents)]
+
+
+@pytest.mark.parametrize("name", ["docs/runbooks/server_incident_recovery.md", "docs/howto/back_up.md"])
+def test_what_a_page_says_that_you_see_is_said(name: str) -> None:
+    """The quotations in tables of symptoms: between their `...` they are words of the code or of the alerts."""
+    files = [*(ROOT / "src" / "lazaret").rglob("*.py"), ROOT / "deploy" / "prometheus" / "alerts.yml"]
+    said = re.sub(r'"\s*\n\s*f?"', "", "\n".join(path.read_text(encoding="utf-8") for path in files))
+    tables = re.findall(
+        r"^\| (?:You see|`Next` says) \|.*\n\|.*\n((?:\|.*\n)+)", (ROOT / name).read_text(), re.MULTILINE
+    )
+    quoted = [
+        span for table in tables for row in table.splitlines() for span in re.findall(r"`(.+?)`", row.split("|")[1])
+    ]
+    assert len(quoted) > 5
+    pieces = {piece.strip() for span in quoted for piece in span.split("...")}
+    assert not {piece for piece in pieces if piece not in said}
 
 
 def codes_of(root: type[LazaretError]) -> set[str]:

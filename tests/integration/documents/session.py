@@ -32,7 +32,7 @@ READING = re.compile(
     r"(?: +(?:--?[\w-]+|vps-\d+|\d+"
     r"|--\w+ \w+|\w+))* *(?:\|.*)?$|curl -s [^-]*(?:-H \"[^\"]*\" *)*(?:\|.*)?$"
 )
-"""Commands that change nothing: they are typed again until they print what the document promises."""
+"""Commands that change nothing: at the end of a block they are typed again until they print what the page promises."""
 QUICK = {
     "HEARTBEAT_INTERVAL": "0.5",
     "HEALTH_CHECK_INTERVAL": "1",
@@ -75,6 +75,11 @@ class Terminal:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def exported(self) -> Path:
+        """What was exported so far, as a script."""
+        return self.directory / "exported"
+
+    @property
     def whole_environment(self) -> dict[str, str]:
         return {
             "PATH": f"{self.directory}/.venv/bin:{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -88,8 +93,7 @@ class Terminal:
 
     async def type(self, script: str, *, timeout_s: float = 60) -> Printed:
         """Run a script to its end, as if typed; what it exports stays."""
-        state = self.directory / "exported"
-        whole = f". {state} 2>/dev/null; set -e; trap 'export -p > {state}' EXIT\n{script}"
+        whole = f". {self.exported} 2>/dev/null; set -e; trap 'export -p > {self.exported}' EXIT\n{script}"
         process = await asyncio.create_subprocess_exec(
             "bash",
             "-c",
@@ -115,7 +119,7 @@ class Terminal:
             self.running[name] = await asyncio.create_subprocess_exec(
                 "bash",
                 "-c",
-                f". {self.directory}/exported 2>/dev/null; exec {command}",
+                f". {self.exported} 2>/dev/null; exec {command}",
                 env=self.whole_environment,
                 cwd=self.directory,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -197,10 +201,17 @@ class Session:
                 await asyncio.sleep(0.2)
 
 
-def is_reading(script: str) -> bool:
-    """Whether every line of it only reads."""
-    lines = [re.sub(r"\s+#.*", "", line).strip() for line in script.replace("\\\n", " ").splitlines()]
-    return all(READING.fullmatch(line) for line in lines if line and not line.startswith("#"))
+def acting_and_reading(text: str) -> tuple[str, str]:
+    """A block of commands in two: up to its last command that changes something, and those behind that only read."""
+    lines = text.replace("\\\n", " ").splitlines()
+    acting = [number for number, line in enumerate(lines, 1) if not _only_reads(line)]
+    end = acting[-1] if acting else 0
+    return "\n".join(lines[:end]), "\n".join(lines[end:])
+
+
+def _only_reads(line: str) -> bool:
+    command = re.sub(r"(^|\s+)#.*", "", line).strip()
+    return not command or READING.fullmatch(command) is not None
 
 
 def free_port() -> int:
