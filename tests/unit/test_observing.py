@@ -46,7 +46,14 @@ def known() -> set[str]:
 
 
 @pytest.mark.skipif(PROMTOOL is None, reason="There is no promtool here: apt-get install prometheus")
-@pytest.mark.parametrize("arguments", [("test", "rules", "alerts.test.yml"), ("check", "config", "prometheus.yml")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("test", "rules", "alerts.test.yml"),
+        ("check", "config", "prometheus.yml"),
+        ("check", "config", "localhost.yml"),
+    ],
+)
 def test_promtool_agrees(arguments: tuple[str, ...]) -> None:
     assert PROMTOOL is not None
     result = subprocess.run([PROMTOOL, *arguments], cwd=PROMETHEUS, capture_output=True, text=True, check=False)

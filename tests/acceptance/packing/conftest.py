@@ -18,9 +18,9 @@ from lazaret.lab.nspawn_rack import NspawnRack
 from lazaret.lab.servers import DEBIAN_13
 from lazaret.lab.tasks import new_password
 from lazaret.lab.template import default_cache_directory
+from tests.documents import blocks_of, run_pages
 
 ROOT = Path(__file__).parents[3]
-PAGE = ROOT / "docs/howto/install.md"
 LOCK = ROOT / "requirements-run.lock"
 
 # What is in a host's own environment, and no more: this machine's settings of pip would get in.
@@ -41,16 +41,15 @@ class Machine:
         shell = ("bash", "-euo", "pipefail", "-c", script)
         return await self.host.run_inside(*_ENVIRONMENT, _PATH, *_WHEELS, *shell, timeout_s=timeout_s)
 
-    async def follows(self, name: str, *, directory: str, timeout_s: float = 600) -> str:
-        """Run one block of the page's commands, as it stands there."""
-        return await self.does(f"cd {directory}\n{block(name)}", timeout_s=timeout_s)
+    async def follows(self, name: str, *, directory: str = "/root", then: str = "", timeout_s: float = 600) -> str:
+        """Run one block of a page's commands, as it stands there, and `then` what is typed next in that terminal."""
+        return await self.does(f"cd {directory}\n{block(name)}{then}", timeout_s=timeout_s)
 
 
 def block(name: str) -> str:
-    """The commands that the page marks with `<!-- tested: NAME -->`."""
-    found = re.findall(rf"<!-- tested: {name} -->\n```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(found) == 1, f"{PAGE} has {len(found)} blocks of that name"
-    return str(found[0])
+    """The commands that a page marks with `<!-- tested: NAME -->`."""
+    (found,) = (one for page in run_pages() for one in blocks_of(page) if one.tested_elsewhere == name)
+    return found.text
 
 
 @pytest.fixture(scope="session")

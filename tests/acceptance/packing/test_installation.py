@@ -11,7 +11,7 @@ import pytest
 
 from lazaret.lab.commands import CommandFailed
 from lazaret.lab.real_hosts import missing_for_real_hosts
-from tests.acceptance.packing.conftest import ROOT, Machine
+from tests.acceptance.packing.conftest import ROOT, Machine, block
 from tests.acceptance.packing.images import ENVIRONMENT, MAKE_IMAGES, OVERRIDE
 
 MISSING = missing_for_real_hosts()
@@ -101,6 +101,71 @@ def indented(first: str) -> str:
     found = re.search(rf"^    {re.escape(first)}\n(?:    .*\n)+", page, re.MULTILINE)
     assert found is not None, first
     return found[0]
+
+
+async def test_a_newer_wheel_is_installed_over_it(machine: Machine) -> None:
+    """The same wheel stands for the newer one; what is upgraded answers again, with its state."""
+    before = (await shown(machine, "lazaret", "MainPID"))["MainPID"]
+    await machine.follows("upgrade", directory="/root/install")
+    await until("it answers again", lambda: answers(machine))
+    assert (await shown(machine, "lazaret", "MainPID"))["MainPID"] != before
+    assert "kept" in [row["name"] for row in json.loads(await machine.does("lazaret token list --json"))]
+
+
+async def test_prometheus_beside_the_service_sees_it(machine: Machine) -> None:
+    await machine.follows("prometheus")
+    await until("Prometheus sees the service", lambda: seen(machine, 'up{instance="localhost:8000"', "=> 1 @"))
+    assert not await asked(machine, "ALERTS", 'alertstate="firing"'), "nothing is wrong"
+    listening = (await machine.does("ss -tlnH 'sport = :9090'")).split()
+    assert listening[3] == "127.0.0.1:9090"
+
+
+async def test_a_rehearsal_finds_its_way_by_the_runbook(machine: Machine) -> None:
+    """As a newcomer does it: a server of the lab is lost, Prometheus shows it, and `why` leads back to well."""
+    assert "/opt/lazaret/bin/lazaret lab" in await machine.does("lazaret lab up 2>&1 || true"), "it leads to the page"
+    try:
+        await machine.follows("rehearse")
+        up = f"systemd-run --quiet --unit rehearsal --setenv=HOME=/root bash -c '{block('rehearse')}exec lazaret up'"
+        await machine.does(up)
+        await until("both servers are ready", lambda: typed(machine, "lazaret servers", " ready .*\n.* ready "))
+        await until("Prometheus sees them ready", lambda: seen(machine, 'status="ready"', "=> 2 @"))
+        await machine.follows("rehearse", then="lazaret freeze vps-900001 --for 1h --reason rehearsal")
+        await machine.follows("rehearse", then=block("lose"))
+        await until("the loss is an incident", lambda: typed(machine, "lazaret incidents --active", "vps-900001"))
+        lost = 'lazaret_incidents_open{type="server_unreachable",status="detected"}'
+        await until("Prometheus shows it", lambda: asked(machine, lost, "=> 1 @"))
+        await until("the alert is pending", lambda: asked(machine, "ALERTS", 'LazaretServerLost".*"pending"'))
+        why = await machine.follows("rehearse", then="lazaret why vps-900001")
+        assert re.search("Held back by\n.*rehearsal", why), why
+        await machine.follows("rehearse", then="lazaret unfreeze vps-900001")
+        await until(
+            "it is well", lambda: typed(machine, "lazaret why vps-900001", "it is watched; nothing is to be done")
+        )
+    finally:
+        await machine.does("systemctl stop rehearsal || true")
+        await machine.follows("rehearse", then="lazaret lab down; rm -r /var/lib/lazaret-rehearsal")
+        await machine.does("systemctl start lazaret")
+    await until("the service answers again", lambda: answers(machine))
+
+
+async def typed(machine: Machine, command: str, wanted: str) -> bool:
+    """Whether a command of the rehearsal prints that."""
+    return re.search(wanted, await machine.follows("rehearse", then=command)) is not None
+
+
+async def asked(machine: Machine, expression: str, wanted: str) -> bool:
+    """Whether Prometheus answers so."""
+    printed = await machine.does(f"promtool query instant http://localhost:9090 '{expression}'")
+    return re.search(wanted, printed) is not None
+
+
+async def seen(machine: Machine, what: str, value: str) -> bool:
+    """Whether Prometheus answers so to what the page lets ask."""
+    try:
+        lines = (await machine.follows("seen")).splitlines()
+    except CommandFailed:
+        return False  # it has just been started
+    return any(what in line and value in line for line in lines)
 
 
 async def test_a_wrong_setting_is_said_once_and_not_tried_again(machine: Machine) -> None:

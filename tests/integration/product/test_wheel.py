@@ -74,6 +74,7 @@ def test_what_an_operator_needs_is_in_the_wheel(wheel: Path) -> None:
     shared = {name.partition(".data/data/share/lazaret/")[2] for name in names}
     wanted = {"systemd/lazaret.service", "systemd/lazaret@.service", "systemd/lazaret.target", "systemd/lazaret"}
     wanted |= {"systemd/lazaret-backup.service", "systemd/lazaret-backup.timer"}
+    wanted |= {"prometheus/localhost.yml", "prometheus/alerts.yml", "grafana/dashboards/fleet.json"}
     assert wanted | {"make-secrets", "requirements-run.lock", "env.example"} <= shared
     metadata = next(name for name in names if name.endswith("/METADATA"))
     text = zipfile.ZipFile(wheel).read(metadata).decode()
