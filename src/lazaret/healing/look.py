@@ -46,6 +46,7 @@ UNSEEN: dict[Seen, Condition] = {
     Seen.SILENT: Condition.SILENT,
     Seen.REFUSED: Condition.REFUSED,
     Seen.NO_BANNER: Condition.NO_BANNER,
+    Seen.HUNG_UP: Condition.NO_BANNER,
     Seen.LOST: Condition.NO_BANNER,
     Seen.LOGIN_REFUSED: Condition.LOGIN_REFUSED,
     Seen.HOST_KEY_CHANGED: Condition.HOST_KEY_CHANGED,

@@ -15,6 +15,9 @@ class Rules:
     """Between two rounds of fresh looks while there is a suspicion."""
     confirm_rounds: int = 3
     """So many rounds in a row must fail, by two means, before a server is lost."""
+    held_off_s: float = 40.0
+    """A server that hangs up on every login is lost only when it was not seen well for so long: longer than the first
+    penalty that OpenSSH lays on an address, twenty seconds, which may begin a heartbeat after the newest good sign."""
     knock_s: float = 15.0
     """A server that is lost is knocked at so often, so that its come-back is seen at once."""
     grace_after_start_s: float = 30.0

@@ -9,6 +9,7 @@ from lazaret.servers.access import (
     ConnectionRefusedByHost,
     HostKeyChanged,
     HostSilent,
+    HungUp,
     LoginRefused,
     NoBanner,
 )
@@ -35,7 +36,9 @@ class Seen(StrEnum):
     REFUSED = "refused"
     """The machine answered with a reset: it is up, nothing listens there."""
     NO_BANNER = "no_banner"
-    """TCP is accepted, but SSH says nothing or hangs up: starting, overloaded or hung."""
+    """TCP is accepted, but SSH says nothing that we understand: starting, overloaded or hung."""
+    HUNG_UP = "hung_up"
+    """TCP is accepted and ended again before a login: sshd lives and takes us in no more, or not just now."""
     LOGIN_REFUSED = "login_refused"
     """SSH answers and does not accept our key."""
     HOST_KEY_CHANGED = "host_key_changed"
@@ -60,6 +63,7 @@ class Sighting:
 _SEEN: tuple[tuple[type[AccessError], Seen], ...] = (
     (HostSilent, Seen.SILENT),
     (ConnectionRefusedByHost, Seen.REFUSED),
+    (HungUp, Seen.HUNG_UP),
     (NoBanner, Seen.NO_BANNER),
     (LoginRefused, Seen.LOGIN_REFUSED),
     (HostKeyChanged, Seen.HOST_KEY_CHANGED),

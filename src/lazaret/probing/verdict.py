@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 KEPT = 24
-"""Bad looks that are kept of one suspicion."""
+"""Bad looks that are kept of one suspicion: the first, which says since when and by another means, and the newest."""
 
 
 class Phase(StrEnum):
@@ -153,7 +153,8 @@ def _good(watch: ServerWatch, at: datetime, rules: Rules) -> ServerWatch:
 
 
 def _failed(watch: ServerWatch, seen: Sighting, rules: Rules) -> ServerWatch:
-    watch = watch._replace(bad=(*watch.bad, seen)[-KEPT:], good_signs=0)
+    bad = (*watch.bad, seen) if len(watch.bad) < KEPT else (watch.bad[0], *watch.bad[2:], seen)
+    watch = watch._replace(bad=bad, good_signs=0)
     condition = _confirmed(watch, seen.at, rules)
     if condition is None or condition is watch.lost:
         return watch
@@ -182,7 +183,15 @@ def _confirmed(watch: ServerWatch, now: datetime, rules: Rules) -> Condition | N
         return None
     if watch.well_at is None and (now - watch.started_at).total_seconds() < rules.grace_after_start_s:
         return None
+    if _only_held_off(logins, now - (watch.well_at or watch.started_at), rules):
+        return None
     return _condition(logins, watch, rules)
+
+
+def _only_held_off(logins: list[Sighting], unseen_for: timedelta, rules: Rules) -> bool:
+    """Somebody is at home and hangs up on us, which sshd does for a while to whom it has seen fail too often."""
+    newest = logins[-rules.confirm_rounds :]
+    return all(look.seen is Seen.HUNG_UP for look in newest) and unseen_for.total_seconds() < rules.held_off_s
 
 
 def _condition(looks: list[Sighting], watch: ServerWatch, rules: Rules) -> Condition | None:
@@ -202,6 +211,7 @@ _CONDITION = {
     Seen.SILENT: Condition.SILENT,
     Seen.REFUSED: Condition.REFUSED,
     Seen.NO_BANNER: Condition.NO_BANNER,
+    Seen.HUNG_UP: Condition.NO_BANNER,
     Seen.LOST: Condition.NO_BANNER,
     Seen.LOGIN_REFUSED: Condition.LOGIN_REFUSED,
     Seen.HOST_KEY_CHANGED: Condition.HOST_KEY_CHANGED,

@@ -116,6 +116,29 @@ def test_each_way_of_failing_is_its_own_condition(seen: Seen, condition: Conditi
     assert judge(fold(reading(1), *looks), at(70), RULES).condition is condition
 
 
+def hung_up(begin: float, end: float) -> list[Sighting]:
+    """A stream that ended, an open port, and a login every second that is hung up on."""
+    logins = [look(begin + second, Means.LOGIN, Seen.HUNG_UP) for second in range(1, round(end - begin) + 1)]
+    return [look(begin, Means.STREAM, Seen.LOST), look(begin, Means.TCP, Seen.WELL), *logins]
+
+
+def test_who_is_only_held_off_for_a_while_has_lost_no_server() -> None:
+    watch = fold(reading(60), *hung_up(61, 60 + RULES.held_off_s - 1))
+    assert phase(watch) is Phase.SUSPECT
+    assert phase(observe(watch, look(100, Means.LOGIN, Seen.WELL), RULES, WEB)) is Phase.WELL
+
+
+def test_a_server_that_goes_on_hanging_up_is_lost() -> None:
+    verdict = judge(fold(reading(60), *hung_up(61, 60 + RULES.held_off_s)), at(101), RULES)
+    assert (verdict.phase, verdict.condition) == (Phase.LOST, Condition.NO_BANNER)
+
+
+def test_a_hang_up_among_other_failures_delays_nothing() -> None:
+    """As of a machine that goes down: its connections are reset, then it is silent."""
+    looks = [look(64 + n, Means.LOGIN, seen) for n, seen in enumerate((Seen.HUNG_UP, Seen.SILENT, Seen.SILENT))]
+    assert phase(fold(reading(60), look(61, Means.STREAM, Seen.LOST), *looks)) is Phase.LOST
+
+
 def test_a_service_that_answers_tells_a_filter_from_a_dead_machine() -> None:
     watch = fold(reading(1), look(60, Means.SERVICE, Seen.WELL), *lost_looks(60))
     assert judge(watch, at(70), RULES).condition is Condition.FILTERED
