@@ -64,14 +64,9 @@ def needed_role(route: APIRoute, method: str) -> str:
 
 
 def routes(api: Api) -> list[tuple[APIRoute, str]]:
-    found = []
-    for route in api.app.routes:
-        if isinstance(route, APIRoute):
-            found += [(route, method) for method in sorted(route.methods)]
-        elif hasattr(route, "original_router"):
-            inside = [inner for inner in route.original_router.routes if inner.include_in_schema]
-            found += [(inner, method) for inner in inside for method in sorted(inner.methods)]
-    return found
+    """Those of programs; the pages of people are in the matrix of `test_permissions.py`."""
+    found = [route for route in api.app.routes if isinstance(route, APIRoute) and route.include_in_schema]
+    return [(route, method) for route in found for method in sorted(route.methods)]
 
 
 def path_of(route: APIRoute) -> str:

@@ -86,7 +86,7 @@ def create_app(office: Office) -> FastAPI:
     add_problem_handlers(app, office.redactor)
     app.middleware("http")(_protect)
     for router in ROUTERS:
-        app.include_router(router)
+        app.router.routes.extend(router.routes)  # to include them would make each route anew, at the first request
     add_dashboard(app)
     return app
 

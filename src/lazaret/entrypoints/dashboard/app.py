@@ -13,7 +13,7 @@ def add_dashboard(app: FastAPI) -> None:
     """Every page, and the few static files."""
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     for module in PAGES:
-        app.include_router(module.router)
+        app.router.routes.extend(module.router.routes)
 
 
 def is_page(path: str) -> bool:
