@@ -36,10 +36,12 @@ Row = TypeVar("Row")
 OPERATOR = audit.Actor("tester", audit.Channel.CLI)
 BUSY_MACHINE = 2
 """So many times longer may anything take where several tests share two cores."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 0.4
+"""Between two looks at a condition: what takes long is looked at less often, for looking is work too."""
 HURRY = {
     "HEARTBEAT_INTERVAL": "1",
     "HEALTH_CHECK_INTERVAL": "2",
-    "SERVER_SYNC_INTERVAL": "0.5",
+    "SERVER_SYNC_INTERVAL": "1",
     "LAZARET_REMEDY_PATIENCE": "0.2",
     "LAZARET_STORM_QUIET": "6",
     "LAZARET_KNOCK_INTERVAL": "2",
@@ -131,6 +133,7 @@ class Scene:
         """Wait until an async or plain condition holds; `timeout_s` is for a machine that does nothing else."""
         print(f"{self.office.clock.now():%H:%M:%S} until {what}")  # a test that times out shows where it was
         timeout_s *= BUSY_MACHINE
+        pause_s = FIRST_PAUSE_S
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
@@ -139,7 +142,8 @@ class Scene:
                         found = await found
                     if found:
                         return
-                    await asyncio.sleep(0.1)
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(LONGEST_PAUSE_S, 1.1 * pause_s)
         except TimeoutError:
             raise AssertionError(f"not within {timeout_s} s: {what}\n{await self.story()}") from None
 

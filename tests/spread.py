@@ -17,7 +17,6 @@ ONE_BY_ONE = (
     "tests/integration/healing/test_storms.py",
     "tests/integration/lab/test_daemon.py",
     "tests/integration/product/test_backup.py",
-    "tests/integration/product/test_command_line.py",
     "tests/integration/product/test_force_rebuild_script.py",
 )
 LONGEST_FIRST = (
@@ -30,7 +29,6 @@ LONGEST_FIRST = (
     "test_deployments",
     "test_static_host",
     "test_following",
-    "test_playbook_safety",
     # integration
     "test_nothing_forgotten",
     "test_recovery",

@@ -23,6 +23,7 @@ from lazaret.operations.intents import Intents
 from lazaret.operations.queue import Queue
 from lazaret.provisioning.requests import Desk
 from lazaret.servers.permissions import Permissions
+from tests.zygote import running_zygote, write_shim
 
 MANAGED = frozenset({900001, 900002, 900003})
 MEMORY = Path("/dev/shm")
@@ -50,6 +51,19 @@ def postgres() -> Iterator[str]:
     finally:
         server.wipe()
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Path]:
+    """The socket of a process that has loaded Lazaret and forks for every command."""
+    with tempfile.TemporaryDirectory(prefix="lazaret-zygote-") as directory, running_zygote(Path(directory)) as path:
+        yield path
+
+
+@pytest.fixture(scope="session")
+def program(zygote: Path) -> Path:
+    """The command `lazaret`, as a fork of that process."""
+    return write_shim(zygote.with_name("lazaret"), zygote)
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,17 @@
-"""What must hold on real hosts when several are lost at once, and when nobody can see."""
+"""What must hold on real hosts when several are lost at once, when nobody can see, and when our own parts die.
+
+In this order; each test leaves all well.
+"""
 
 import asyncio
+import os
+import signal
 
 from lazaret.healing import requests
 from lazaret.incidents.model import IncidentStatus
 from lazaret.servers.status import ServerStatus
 from tests.acceptance.healing.ward import ON_REAL_HOSTS, Ward, healed, serving, trouble
+from tests.database import kill_and_restart
 from tests.healing_scene import OPERATOR
 
 SERVERS = 2
@@ -78,3 +84,24 @@ async def test_a_server_that_comes_back_while_its_recovery_waits_is_left_alone(w
     async with office.db.transaction() as session:
         await requests.lift(session, frozen.id, OPERATOR, at=office.clock.now())
     await ward.settle()
+
+
+async def test_worker_monitor_and_postgresql_killed_in_the_middle(ward: Ward) -> None:
+    handle, port = await serving(ward, 1)
+    before = len(ward.reboots(handle))
+    await ward.scene.end("worker")
+    process = await ward.scene.worker_process()
+    await ward.scene.lab.cloud.power_off(ward.host(handle).handle_id)
+    incident = await trouble(ward, handle)
+
+    async def begun() -> bool:
+        return bool(await ward.remedies_for(incident.id))
+
+    await ward.scene.until("a remedy has begun", begun)
+    os.kill(process.pid, signal.SIGKILL)
+    await process.wait()
+    await ward.scene.end("monitor")
+    await kill_and_restart(ward.scene.office.conninfo)
+    ward.scene.begin("worker", "monitor")
+    assert (await healed(ward, handle, port))[-1] == "reboot helped"
+    assert len(ward.reboots(handle)) == before + 1, await ward.scene.story()

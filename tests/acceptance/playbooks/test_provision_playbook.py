@@ -1,31 +1,21 @@
-"""The playbook on a real host, without Lazaret around it: converged, converged again, attacked, seen from outside.
+"""The playbook on a real host, without Lazaret around it: refused, killed, converged, attacked, seen from outside.
 
-One host for all, in this order. What goes wrong before and in the middle is in `provisioning/test_playbook_safety.py`.
+One host for all, in this order: it says what is wrong and changes nothing, it takes back what it risked when it dies in
+the middle, the next run goes on from there, and what that brought about stays.
 """
 
 import asyncio
-import json
-import os
-import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import asyncssh
 import pytest
 import pytest_asyncio
-from pydantic import SecretStr
 
-from lazaret.adapters.ansible import AnsibleRunner
-from lazaret.adapters.ssh import AsyncSshAccess
 from lazaret.lab.instance import wait_for_port
-from lazaret.lab.nspawn import NspawnHost
-from lazaret.lab.nspawn_rack import NspawnRack
 from lazaret.lab.requirements import missing_requirements
-from lazaret.lab.servers import DEBIAN_13
-from lazaret.playbooks import DIRECTORY
-from lazaret.servers.access import CommandResult, KeyLogin, PortState, SshEndpoint
-from lazaret.servers.configuration import PlaybookResult, TaskEvent, TaskState
+from lazaret.servers.access import PortState
+from lazaret.servers.configuration import TaskState
+from tests.acceptance.playbooks.stage import COMMENT, Died, Stage, stage_in
 
 MISSING = missing_requirements()
 pytestmark = [
@@ -35,20 +25,12 @@ pytestmark = [
     pytest.mark.timeout(300),
 ]
 
-ROLLBACK_S = 20
-COMMENT = "lazaret"
+SHORT_ROLLBACK_S = 6
 WEB = """set -eu
 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq busybox-static >/dev/null
 mkdir -p /tmp/image/bin /tmp/image/www; cp /bin/busybox /tmp/image/bin/; echo hello > /tmp/image/www/index.html
 tar -C /tmp/image -c . | docker import - test/web:1 >/dev/null
 docker run -d --name web --restart unless-stopped -p 8080:9000 test/web:1 /bin/busybox httpd -f -p 9000 -h /www
-"""
-ROLE = """- name: Leave a mark
-  ansible.builtin.copy: {content: "mine\\n", dest: /etc/own-role, mode: "0644"}
-  notify: Leave another
-"""
-ROLE_HANDLERS = """- name: Leave another
-  ansible.builtin.copy: {content: "mine\\n", dest: /etc/own-handler, mode: "0644"}
 """
 HOLD_LOCK = """import fcntl, os, time
 with open("/var/lib/dpkg/lock-frontend", "w") as file:
@@ -59,102 +41,10 @@ with open("/var/lib/dpkg/lock-frontend", "w") as file:
 """
 
 
-@dataclass(slots=True)
-class Stage:
-    """A host on which only our key is installed."""
-
-    host: NspawnHost
-    directory: Path
-    public_key: str
-    host_keys: tuple[str, ...]
-    access: AsyncSshAccess
-    events: list[TaskEvent] = field(default_factory=list)
-
-    @property
-    def key(self) -> Path:
-        return self.directory / "key"
-
-    @property
-    def endpoint(self) -> SshEndpoint:
-        return SshEndpoint(self.host.address)
-
-    async def say(self, command: str, *, stdin: str = "") -> CommandResult:
-        login = KeyLogin(self.key)
-        async with self.access.connect(self.endpoint, host_keys=self.host_keys, login=login) as session:
-            return await session.run(command, stdin=stdin, timeout_s=90)
-
-    async def provision(self) -> PlaybookResult:
-        self.events.clear()
-
-        async def keep(event: TaskEvent) -> None:
-            self.events.append(event)
-
-        return await AnsibleRunner().run(
-            "provision_server",
-            self.endpoint,
-            host_keys=self.host_keys,
-            private_key=self.key,
-            variables={
-                "server_hostname": "web1.example",
-                "ssh_public_key": self.public_key,
-                "baseline_version": "test",
-                "rollback_timeout_s": ROLLBACK_S,
-                "provision_extra_roles": ["own"],
-                "provision_roles_path": str(self.directory / "roles"),
-            },
-            on_event=keep,
-            timeout_s=200,
-        )
-
-    async def module(self, name: str, **arguments: object) -> str:
-        """Run one of our modules by itself, as a playbook of tomorrow would."""
-        known = self.directory / "known_hosts"
-        known.write_text("".join(f"{self.host.address} {key}\n" for key in self.host_keys))
-        process = await asyncio.create_subprocess_exec(
-            str(Path(sys.executable).with_name("ansible")),
-            *("all", "-i", f"{self.host.address},", "-u", "root", "--private-key", str(self.key)),
-            f"--ssh-common-args=-o UserKnownHostsFile={known}",
-            *("-m", name, "-a", json.dumps(arguments)),
-            env={
-                "PATH": os.environ["PATH"],
-                "HOME": str(self.directory),
-                "LC_ALL": "C.UTF-8",
-                "ANSIBLE_CONFIG": str(DIRECTORY / "ansible.cfg"),
-            },
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        out, _ = await process.communicate()
-        assert process.returncode == 0, out.decode()
-        return out.decode()
-
-    async def port(self, number: int) -> PortState:
-        return await self.access.probe_port(self.host.address, number, timeout_s=1)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    directory = tmp_path_factory.mktemp("playbook")
-    key = asyncssh.generate_private_key("ssh-ed25519", comment=COMMENT)
-    (directory / "key").write_bytes(key.export_private_key())
-    (directory / "key").chmod(0o600)
-    public_key = key.export_public_key().decode().strip()
-    for name, content in (("tasks", ROLE), ("handlers", ROLE_HANDLERS)):
-        (directory / "roles" / "own" / name).mkdir(parents=True)
-        (directory / "roles" / "own" / name / "main.yml").write_text(content)
-    rack = NspawnRack(name=f"q{os.getpid()}", directory=directory / "hosts")
-    try:
-        await rack.up()
-        host = await rack.new_host(900001)
-        await host.create(os=DEBIAN_13.os, hostname="fresh.example", root_password=SecretStr("a root password"))
-        await host.install_root_key(public_key)
-        await host.power_on()
-        await wait_for_port(host.address, 22, timeout_s=30)
-        access = AsyncSshAccess()
-        host_keys = await access.read_host_keys(SshEndpoint(host.address))
-        yield Stage(host, directory, public_key, host_keys, access)
-    finally:
-        await rack.down()
+    async with stage_in(tmp_path_factory.mktemp("playbook")) as made:
+        yield made
 
 
 # What a run may leave before anything is changed: the time stamps of /etc and of the packages.
@@ -181,7 +71,41 @@ async def test_another_key_by_our_name_is_told_before_anything_is_changed(stage:
     await stage.say("mv /root/kept /root/.ssh/authorized_keys")
 
 
-async def test_one_run_brings_everything_about(stage: Stage) -> None:
+async def test_a_key_with_restrictions_is_told_before_anything_is_changed(stage: Stage) -> None:
+    restricted = f'command="/bin/true" {stage.public_key}'
+    await stage.say("cp -p /root/.ssh/authorized_keys /root/kept; cat >> /root/.ssh/authorized_keys", stdin=restricted)
+    before = (await stage.say(UNTOUCHED)).stdout
+    result = await stage.provision()
+    assert result.report["preflight_failed"] is True
+    assert "restrictions" in result.error and "Cure" in result.error
+    assert (await stage.say(UNTOUCHED)).stdout == before
+    await stage.say("mv /root/kept /root/.ssh/authorized_keys")
+
+
+async def test_a_full_disk_changes_nothing_and_names_the_cure(stage: Stage) -> None:
+    before = (await stage.say(UNTOUCHED)).stdout
+    await stage.say("fallocate -l $(( $(df --output=avail -B1 / | tail -1) - 500000000 )) /ballast")
+    result = await stage.provision()
+    assert not result.ok
+    assert result.report["preflight_failed"] is True
+    assert "MB free" in result.error and "Cure" in result.error
+    await stage.say("rm /ballast")
+    assert (await stage.say(UNTOUCHED)).stdout == before
+
+
+async def test_a_run_that_dies_leaves_the_host_reachable(stage: Stage) -> None:
+    with pytest.raises(Died):
+        await stage.provision(die_after="Guard sshd", rollback_s=SHORT_ROLLBACK_S)
+    assert not await stage.offers_password(), "the risky changes were made"
+    await asyncio.sleep(SHORT_ROLLBACK_S + 4)
+    assert await stage.offers_password(), "and taken back, because no second login proved them"
+    state = await stage.say("ufw status; ls /etc/ssh/sshd_config.d/; systemctl is-active lazaret-rollback.timer")
+    assert "Status: inactive" in state.stdout
+    assert "00-lazaret.conf" not in state.stdout
+    assert state.stdout.strip().endswith("inactive")
+
+
+async def test_the_next_run_goes_on_and_brings_everything_about(stage: Stage) -> None:
     result = await stage.provision()
     assert result.ok, result.error
     assert result.report["firewall"] == {
@@ -195,6 +119,9 @@ async def test_one_run_brings_everything_about(stage: Stage) -> None:
     assert int(result.report["docker"]["compose"].split(".")[0]) >= 2
     assert (await stage.say("cat /etc/own-role /etc/own-handler")).stdout == "mine\nmine\n"
     assert max(event.position for event in stage.events) <= stage.events[0].total
+    await asyncio.sleep(SHORT_ROLLBACK_S + 2)
+    assert not await stage.offers_password(), "no timer of the dead run takes anything back"
+    assert "Status: active" in (await stage.say("ufw status")).stdout
 
 
 async def test_no_connection_of_ours_stays(stage: Stage) -> None:
@@ -277,7 +204,7 @@ async def test_the_timer_of_a_dead_run_does_not_undo_the_next(stage: Stage) -> N
     result = await stage.provision()
     assert (result.ok, result.changed) == (True, 0), result.error
     await asyncio.sleep(would_end_at + 2 - asyncio.get_running_loop().time())
-    assert not await stage.access.offers_password_login(stage.endpoint, host_keys=stage.host_keys)
+    assert not await stage.offers_password()
 
 
 async def until_served(stage: Stage) -> None:

@@ -13,7 +13,6 @@ import shutil
 import socket
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,7 @@ from pathlib import Path
 import httpx
 
 from tests.documents import ROOT
-from tests.integration.documents.zygote import write_shim
+from tests.zygote import write_shim
 
 LONG_RUNNING = re.compile(r"(?:\S*/)?lazaret (?:up|worker|monitor|api|bot|lab telegram)\b(?! +--help)")
 """Commands that stay until Ctrl-C: a reader opens another terminal for them."""
@@ -229,19 +228,6 @@ def new_terminal(socket_path: Path, environment: Mapping[str, str]) -> Terminal:
     for name in ("test_force_rebuild.sh", "docs", "src", "scripts", "pyproject.toml"):
         (directory / name).symlink_to(ROOT / name)
     return Terminal(directory, free_port(), dict(environment))
-
-
-async def open_zygote(directory: Path) -> tuple[asyncio.subprocess.Process, Path]:
-    """The process that forks for each command, once it listens."""
-    path = directory / "zygote"
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, str(Path(__file__).with_name("zygote.py")), str(path), env={"PATH": os.environ["PATH"]}
-    )
-    deadline = time.monotonic() + 240
-    while not path.exists():
-        assert process.returncode is None and time.monotonic() < deadline, "the zygote does not start"
-        await asyncio.sleep(0.05)
-    return process, path
 
 
 async def close_terminal(terminal: Terminal) -> None:

@@ -7,8 +7,6 @@ nothing has a session to itself. The convention is told in docs/README.md, the p
 import asyncio
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -25,7 +23,6 @@ from tests.integration.documents.session import (
     acting_and_reading,
     close_terminal,
     new_terminal,
-    open_zygote,
 )
 
 pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(1500)]
@@ -41,16 +38,6 @@ def is_typed(block: Block) -> bool:
 
 
 PAGES = [page for page in run_pages() if any(is_typed(block) for block in blocks_of(page))]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def zygote() -> AsyncIterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="lzrzyg-"))
-    process, path = await open_zygote(directory)
-    yield path
-    process.terminate()
-    await process.wait()
-    shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -5,7 +5,6 @@ import contextlib
 import os
 import shutil
 import signal
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -25,7 +24,6 @@ from lazaret.operations.model import LIVE, Operation, OperationStatus
 from lazaret.servers.model import Server
 from lazaret.servers.store import get_server
 
-LAZARET = str(Path(sys.executable).with_name("lazaret"))
 OPERATOR = audit.Actor("tester", audit.Channel.CLI)
 PATIENCE_S = 60.0
 
@@ -39,6 +37,7 @@ class Installation:
     environment: dict[str, str]
     office: Office
     log: Path
+    program: Path
     worker: asyncio.subprocess.Process | None = None
     command_lines: set[str] = field(default_factory=set)
     lost_its_database: bool = False
@@ -47,7 +46,7 @@ class Installation:
     async def start_worker(self) -> None:
         with self.log.open("ab") as log:
             self.worker = await asyncio.create_subprocess_exec(
-                LAZARET, "worker", env=self.environment, stdout=log, stderr=log, start_new_session=True
+                str(self.program), "worker", env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
 
     async def kill_worker(self) -> None:
@@ -128,7 +127,7 @@ def time_scale() -> float:
 
 
 @pytest.fixture
-async def installation(conninfo: str, time_scale: float) -> AsyncIterator[Installation]:
+async def installation(conninfo: str, program: Path, time_scale: float) -> AsyncIterator[Installation]:
     """One new server in the account, and no worker yet. Afterwards no secret may stand anywhere in clear."""
     directory = Path(tempfile.mkdtemp(prefix="lazaret-test-"))
     async with Lab(name=f"f{os.getpid()}", hosts=1, time_scale=time_scale) as lab:
@@ -146,7 +145,7 @@ async def installation(conninfo: str, time_scale: float) -> AsyncIterator[Instal
         }
         settings = load_settings({k: v for k, v in environment.items() if k not in {"PATH", "HOME"}})
         async with open_office(settings, redactor=Redactor()) as office:
-            made = Installation(lab, conninfo, environment, office, directory / "worker.log")
+            made = Installation(lab, conninfo, environment, office, directory / "worker.log", program)
             watching = asyncio.create_task(_collect_command_lines(made))
             try:
                 yield made

@@ -5,10 +5,10 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tests.zygote import write_shim
 
 from lazaret.lab.processes import ProcessIdentity, is_alive
 
@@ -16,12 +16,13 @@ from lazaret.lab.processes import ProcessIdentity, is_alive
 class Shell:
     """Runs `python -m lazaret.lab` with a state directory of the test's own."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, program: Path) -> None:
         self.root = root
+        self.program = program
         self.name = f"d{os.getpid()}"
 
     def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "lazaret.lab", *words, "--state-dir", str(self.root), "--name", self.name]
+        command = [self.program, *words, "--state-dir", str(self.root), "--name", self.name]
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
     def file(self) -> dict:
@@ -31,9 +32,14 @@ class Shell:
         return ProcessIdentity.model_validate(self.file()["process"])
 
 
+@pytest.fixture(scope="session")
+def lab_program(zygote: Path) -> Path:
+    return write_shim(zygote.with_name("lab"), zygote, "lazaret.lab")
+
+
 @pytest.fixture
-def lab(tmp_path: Path):
-    shell = Shell(tmp_path / "labs")
+def lab(tmp_path: Path, lab_program: Path):
+    shell = Shell(tmp_path / "labs", lab_program)
     yield shell
     shell("down")
 
@@ -150,13 +156,7 @@ def test_operating_by_command(lab):
     ],
 )
 def test_wrong_use_is_told_in_a_sentence(lab, words, code, said):
-    command = [
-        sys.executable,
-        "-m",
-        "lazaret.lab",
-        *words,
-        *(() if "frobnicate" in words else ("--state-dir", str(lab.root))),
-    ]
+    command = [lab.program, *words, *(() if "frobnicate" in words else ("--state-dir", str(lab.root)))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == code
     assert said in done.stderr and "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""Lazaret as a user meets it: the installed command, in a data directory of its own."""
+"""Lazaret as a user meets it: the command, in a data directory of its own."""
 
 import asyncio
 import os
@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-LAZARET = str(Path(sys.executable).with_name("lazaret"))
+INSTALLED = str(Path(sys.executable).with_name("lazaret"))
+"""The command itself, where its start matters."""
 
 
 @dataclass(slots=True)
@@ -30,6 +31,7 @@ class Shell:
     """Runs commands with an environment; nothing of the tester's own settings is in it."""
 
     directory: Path
+    program: Path
     environment: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -41,10 +43,10 @@ class Shell:
         }
         return own | self.environment
 
-    async def run(self, *arguments: str, program: str = LAZARET, stdin: str = "", timeout_s: float = 60) -> Finished:
+    async def run(self, *arguments: str, program: str = "", stdin: str = "", timeout_s: float = 60) -> Finished:
         """Run to the end. No command may ever show a traceback."""
         process = await asyncio.create_subprocess_exec(
-            program,
+            program or str(self.program),
             *arguments,
             env=self.whole_environment,
             cwd=self.directory,
@@ -80,13 +82,18 @@ class Up:
         return await asyncio.wait_for(self.process.wait(), 60)
 
 
-async def start_up(shell: Shell, name: str = "up", *, program: str = LAZARET) -> Up:
+async def start_up(shell: Shell, name: str = "up", *, program: str = "") -> Up:
     """Start `lazaret up` and return when it answers; says how long that took."""
     begun = asyncio.get_running_loop().time()
     log = shell.directory / f"{name}.log"
     with log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
-            program, "up", env=shell.whole_environment, cwd=shell.directory, stdout=file, stderr=file
+            program or str(shell.program),
+            "up",
+            env=shell.whole_environment,
+            cwd=shell.directory,
+            stdout=file,
+            stderr=file,
         )
     up = Up(process, log)
     async with asyncio.timeout(90), httpx.AsyncClient(trust_env=False) as client:
@@ -108,10 +115,10 @@ async def start_up(shell: Shell, name: str = "up", *, program: str = LAZARET) ->
 
 
 @pytest.fixture
-def shell() -> Iterator[Shell]:
+def shell(program: Path) -> Iterator[Shell]:
     directory = Path(tempfile.mkdtemp(prefix="lazaret-product-"))
     directory.chmod(0o755)
-    yield Shell(directory, {"LAZARET_PORT": "0"})
+    yield Shell(directory, program, {"LAZARET_PORT": "0"})
     shutil.rmtree(directory, ignore_errors=True)
 
 

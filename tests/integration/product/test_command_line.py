@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from tests.integration.product.conftest import Shell, start_up
+from tests.integration.product.conftest import INSTALLED, Shell, start_up
 
 
 @pytest.mark.alone
 async def test_up_with_nothing_configured(shell: Shell) -> None:
-    first = await start_up(shell, "first")
+    first = await start_up(shell, "first", program=INSTALLED)
     assert first.started_in_s < 5
     screen = first.log.read_text()
     for expected in ("TIME4VPS_LOGIN", "TIME4VPS_MANAGED_SERVER_IDS", "Lazaret only looks", first.token):
@@ -18,7 +18,7 @@ async def test_up_with_nothing_configured(shell: Shell) -> None:
         assert (await client.get("/api/servers/")).json() == {"items": [], "total": 0, "limit": 100, "offset": 0}
         assert (await client.get("/readyz")).json() == {"status": "ready"}
     assert await first.end() == 0
-    again = await start_up(shell, "again")
+    again = await start_up(shell, "again", program=INSTALLED)
     assert again.started_in_s < 5
     print(f"answers after {first.started_in_s:.1f} s cold, {again.started_in_s:.1f} s warm")
     assert "lzr_" not in again.log.read_text(), "the first token is shown once"
