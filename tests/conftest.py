@@ -4,6 +4,7 @@
 a busy machine does in 200 ms says nothing about the property.
 """
 
+import gc
 import os
 from typing import Any
 
@@ -35,3 +36,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker("properties")
     put_in_order(items)
+
+
+def pytest_collection_finish() -> None:
+    """What was loaded until now stays to the end: to look through it for garbage again and again is for nothing."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
