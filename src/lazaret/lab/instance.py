@@ -151,7 +151,8 @@ class Lab:
         await self.stop()
 
     async def _start_hosts(self) -> None:
-        self._say("preparing the network and the disk template")
+        once = "" if self.rack.simulated else "; the first time on a machine that takes a minute or two"
+        self._say(f"preparing the network and the disk template{once}")
         await self.rack.up()
         await self.cloud.resume()
         missing = max(0, self._hosts - len(self.cloud.servers()))
