@@ -20,6 +20,8 @@ ONE_BY_ONE = (
     "tests/integration/product/test_force_rebuild_script.py",
 )
 LONGEST_FIRST = (
+    # contract
+    "test_configuration_contract",
     # acceptance
     "test_scenarios",
     "test_storm_of_eight",
