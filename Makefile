@@ -67,7 +67,7 @@ contract: setup ## fakes and real parts against the same suites
 .PHONY: integration
 integration: setup ## real PostgreSQL, real HTTP, simulated hosts; most of it waits, so several files run at once
 	@$(BIN)/pytest -q -m alone tests/integration
-	@$(BIN)/pytest -q -m "not alone and not long" -n 5 tests/integration
+	@$(BIN)/pytest -q -m "not alone and not long" -n 6 tests/integration
 
 .PHONY: acceptance
 acceptance: setup ## real hosts, where this machine can boot them
