@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-SCENARIOS = tuple(f"tests/acceptance/healing/test_{name}.py" for name in ("scenarios", "fleet", "killed"))
+SCENARIOS = tuple(f"tests/acceptance/healing/test_{name}.py" for name in ("scenarios", "fleet"))
 
 
 def main() -> int:

@@ -73,6 +73,7 @@ async def night_of(hosts: int) -> AsyncIterator[Night]:
                 await asyncio.gather(ann.ask("/start"), boris.ask("/start"))
                 yield Night(scene, ann, boris, browser, dashboard, telegram.root_url)
             finally:
+                print(await scene.story())  # what a test that failed does not say by itself
                 await browser.close()
                 await end_tasks(*tasks)
                 listening.close()
