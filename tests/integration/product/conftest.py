@@ -6,8 +6,9 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -31,7 +32,8 @@ class Shell:
     """Runs commands with an environment; nothing of the tester's own settings is in it."""
 
     directory: Path
-    program: Path
+    loaded: Callable[[], Path]
+    """The command of a process that has loaded Lazaret, which is started when the first test asks for it."""
     environment: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -46,7 +48,7 @@ class Shell:
     async def run(self, *arguments: str, program: str = "", stdin: str = "", timeout_s: float = 60) -> Finished:
         """Run to the end. No command may ever show a traceback."""
         process = await asyncio.create_subprocess_exec(
-            program or str(self.program),
+            program or str(self.loaded()),
             *arguments,
             env=self.whole_environment,
             cwd=self.directory,
@@ -88,7 +90,7 @@ async def start_up(shell: Shell, name: str = "up", *, program: str = "") -> Up:
     log = shell.directory / f"{name}.log"
     with log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
-            program or str(shell.program),
+            program or str(shell.loaded()),
             "up",
             env=shell.whole_environment,
             cwd=shell.directory,
@@ -115,10 +117,10 @@ async def start_up(shell: Shell, name: str = "up", *, program: str = "") -> Up:
 
 
 @pytest.fixture
-def shell(program: Path) -> Iterator[Shell]:
+def shell(request: pytest.FixtureRequest) -> Iterator[Shell]:
     directory = Path(tempfile.mkdtemp(prefix="lazaret-product-"))
     directory.chmod(0o755)
-    yield Shell(directory, program, {"LAZARET_PORT": "0"})
+    yield Shell(directory, partial(request.getfixturevalue, "program"), {"LAZARET_PORT": "0"})
     shutil.rmtree(directory, ignore_errors=True)
 
 

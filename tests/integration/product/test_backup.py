@@ -526,7 +526,7 @@ async def test_a_new_machine_watches_the_same_fleet_and_touches_nothing(shell: S
 
 
 async def back_up_by_command(scene: Scene, shell: Shell) -> None:
-    old = Shell(shell.directory, shell.program, scene.environment)
+    old = Shell(shell.directory, shell.loaded, scene.environment)
     made = await old.run("backup", "lazaret.backup", "--passphrase-file", "passphrase")
     assert (made.code, "3 servers" in made.out) == (0, True), made
     assert stat.S_IMODE((shell.directory / "lazaret.backup").stat().st_mode) == 0o600
