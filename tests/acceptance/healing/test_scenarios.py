@@ -132,4 +132,6 @@ async def test_a_wiped_system_is_reinstalled_after_a_yes_and_its_service_is_back
         await Infirmary(office.intents).recover(session, incident.id, OPERATOR, at=office.clock.now())
     await answer(ward, handle, "reinstall", Decision.APPROVED)
     await ward.image_when_docker_is_there(handle)
-    assert (await healed(ward, handle, port, timeout_s=200))[-1] == "reinstall helped"
+    await healed(ward, handle, port, timeout_s=200)
+    # The stranger's system may have shown its host key meanwhile, which is an incident of its own.
+    assert (await ward.remedies_for(incident.id))[-1] == "reinstall helped", await ward.scene.story()
