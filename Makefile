@@ -75,7 +75,7 @@ acceptance: setup ## real hosts, where this machine can boot them
 
 .PHONY: test
 test: setup ## every check there is
-	@$(TIMED) lint+imports types+unit contract integration acceptance
+	@$(TIMED) lint imports types+unit contract integration acceptance
 
 .PHONY: test-all
 test-all: test ## every check, and the long ones

@@ -1,8 +1,8 @@
 """A process that has imported Lazaret and forks for every command: a command costs what it does, not what it loads.
 
 `python zygote.py SOCKET` serves; the program that `write_shim` makes asks it for a fork, instead of starting Python
-with all of Lazaret in it. Standard input, output and error are handed over as they are, signals are passed on, and a
-program that is killed takes its fork with it. The installed command itself is what the tests of the wheel call.
+with all of Lazaret in it. Standard input, output and error are handed over as they are, signals are passed on, and on
+Linux a program that is killed takes its fork with it. The installed command itself is what the tests of the wheel call.
 """
 
 import array
@@ -103,9 +103,10 @@ def _run(line: socket.socket, commands: Mapping[str, Callable[[], object]]) -> N
     while len(body) < length:
         body += line.recv(length - len(body))
     command, arguments, environment, directory = json.loads(body)
-    fcntl.fcntl(line, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(line, F_SETSIG, signal.SIGKILL)
-    fcntl.fcntl(line, fcntl.F_SETFL, os.O_ASYNC)  # the other end hangs up when its process dies
+    if sys.platform == "linux":
+        fcntl.fcntl(line, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(line, F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(line, fcntl.F_SETFL, os.O_ASYNC)  # the other end hangs up when its process dies
     line.sendall(os.getpid().to_bytes(4, "big"))
     os.environ.clear()
     os.environ.update(environment)

@@ -60,26 +60,26 @@ async def test_a_wrong_owner_is_met_before_anything_is_changed(stage: Stage) -> 
     assert (await stage.say(UNTOUCHED)).stdout == before
 
 
-async def test_another_key_by_our_name_is_told_before_anything_is_changed(stage: Stage) -> None:
-    other = asyncssh.generate_private_key("ssh-ed25519", comment=COMMENT).export_public_key().decode()
-    await stage.say("cp -p /root/.ssh/authorized_keys /root/kept; cat >> /root/.ssh/authorized_keys", stdin=other)
+async def assert_refused_untouched(stage: Stage, *, beside_our_key: str, says: str) -> None:
+    """With this line among the keys that let root in, nothing is changed, and the report says why and what to do."""
+    keep = "cp -p /root/.ssh/authorized_keys /root/kept; cat >> /root/.ssh/authorized_keys"
+    await stage.say(keep, stdin=beside_our_key)
     before = (await stage.say(UNTOUCHED)).stdout
     result = await stage.provision()
     assert result.report["preflight_failed"] is True
-    assert "another key that is called 'lazaret'" in result.error and "Cure" in result.error
+    assert says in result.error and "Cure" in result.error
     assert (await stage.say(UNTOUCHED)).stdout == before
     await stage.say("mv /root/kept /root/.ssh/authorized_keys")
+
+
+async def test_another_key_by_our_name_is_told_before_anything_is_changed(stage: Stage) -> None:
+    other = asyncssh.generate_private_key("ssh-ed25519", comment=COMMENT).export_public_key().decode()
+    await assert_refused_untouched(stage, beside_our_key=other, says="another key that is called 'lazaret'")
 
 
 async def test_a_key_with_restrictions_is_told_before_anything_is_changed(stage: Stage) -> None:
     restricted = f'command="/bin/true" {stage.public_key}'
-    await stage.say("cp -p /root/.ssh/authorized_keys /root/kept; cat >> /root/.ssh/authorized_keys", stdin=restricted)
-    before = (await stage.say(UNTOUCHED)).stdout
-    result = await stage.provision()
-    assert result.report["preflight_failed"] is True
-    assert "restrictions" in result.error and "Cure" in result.error
-    assert (await stage.say(UNTOUCHED)).stdout == before
-    await stage.say("mv /root/kept /root/.ssh/authorized_keys")
+    await assert_refused_untouched(stage, beside_our_key=restricted, says="restrictions")
 
 
 async def test_a_full_disk_changes_nothing_and_names_the_cure(stage: Stage) -> None:
