@@ -9,6 +9,7 @@ import asyncio
 from dataclasses import dataclass
 from itertools import pairwise
 
+import pytest
 from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 from psycopg_pool import AsyncConnectionPool
@@ -34,8 +35,11 @@ RESET, REINSTALL = Capability.RESET_PASSWORD, Capability.REINSTALL
 TICKS = 130
 """Of an undisturbed set-up there are about so many: a worker may die at each."""
 
-NIGHTS_EACH = max(15, settings.default.max_examples if settings.default.max_examples > 1000 else 0)
-"""A night takes a third of a second, so fewer are made up each time than of other histories; not so in `nightly`."""
+NIGHTLY = settings.default.max_examples > 1000
+PARTS = 4 if NIGHTLY else 1
+"""How many tests share the nights, so that `nightly` can use every processor."""
+NIGHTS_EACH = settings.default.max_examples // PARTS if NIGHTLY else 15
+"""A night takes most of a second, so fewer are made up each time than of other histories; not so in `nightly`."""
 
 ERRORS = st.sampled_from(
     [
@@ -87,6 +91,7 @@ NIGHTS = st.builds(
 )
 
 
+@pytest.mark.parametrize("part", range(PARTS))
 @settings(
     max_examples=NIGHTS_EACH,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # a night tells enough as it is, and shrinking takes minutes
@@ -94,7 +99,7 @@ NIGHTS = st.builds(
 )
 @given(night=NIGHTS)
 async def test_whatever_the_night_brings(
-    conninfo: str, db: Database, manual_clock: ManualClock, checkpoints: AsyncConnectionPool, night: Night
+    conninfo: str, db: Database, manual_clock: ManualClock, checkpoints: AsyncConnectionPool, part: int, night: Night
 ) -> None:
     engine = await engine_of(conninfo, db, manual_clock, checkpoints)
     operation_id = await engine.provision()
