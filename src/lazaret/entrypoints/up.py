@@ -151,7 +151,9 @@ async def _serve(
     except asyncio.CancelledError:
         server.should_exit = True
         at_end()
-        await task
+        while not task.done():  # whoever is impatient cancels again; cut short, the server would end in a traceback
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(task)
         raise
 
 

@@ -85,6 +85,20 @@ async def test_streams_end_with_the_server(api: Api) -> None:
         await asyncio.wait_for(asyncio.gather(serving, return_exceptions=True), 8)
 
 
+async def test_impatience_does_not_cut_the_end_short(api: Api) -> None:
+    answering = asyncio.Event()
+    serving = asyncio.create_task(serve(api.office, listen_on("127.0.0.1", 0), answering))
+    await answering.wait()
+    for _ in range(3):
+        serving.cancel()
+        await asyncio.sleep(0.01)  # the server looks ten times a second whether it is to end
+    assert not serving.done(), "it was cut short"
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(serving, 8)
+    left = [task for task in asyncio.all_tasks() if "Lifespan" in repr(task.get_coro())]
+    assert not left, "the application was not told to end: it would be torn down with a traceback"
+
+
 async def test_a_stream_ends_with_its_token(api: Api, live: httpx.AsyncClient) -> None:
     async with live.stream("GET", "/api/events") as stream:
         lines = stream.aiter_lines()
