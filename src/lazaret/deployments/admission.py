@@ -72,7 +72,7 @@ def _state(candidate: Candidate) -> list[str]:
 def _room(candidate: Candidate, wanted: Wanted, at: datetime) -> list[str]:
     capacity = candidate.capacity
     if capacity is None:
-        return ["its free memory and disk were not measured yet"]
+        return ["its free memory and disk were not measured yet (a monitor does so within a minute)"]
     if at - capacity.at > FRESH:
         return [f"its free memory and disk were last measured at {capacity.at:%Y-%m-%d %H:%M} UTC"]
     found = []

@@ -46,8 +46,8 @@ async def run(
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
     if process.returncode:
-        said = (complaints or output).decode(errors="replace").strip()[-_SHOWN_CHARACTERS:]
-        raise CommandFailed(f"{_shown(command)} ended with {process.returncode}: {said}")
+        said = [text.decode(errors="replace").strip()[-_SHOWN_CHARACTERS:] for text in (complaints, output)]
+        raise CommandFailed(f"{_shown(command)} ended with {process.returncode}: {'; '.join(filter(None, said))}")
     return output.decode(errors="replace")
 
 

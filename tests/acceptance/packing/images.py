@@ -61,6 +61,7 @@ PROMETHEUS_IMAGE=lab/prometheus
 COMPOSE_PROFILES=telegram
 PUBLISH_ADDRESS=0.0.0.0
 PUBLISH_PORT=8080
+PROMETHEUS_PORT=9091
 TELEGRAM_API_BASE_URL=http://127.0.0.1:9
 """
 """The bot's Telegram is out of reach: it must be healthy nevertheless."""

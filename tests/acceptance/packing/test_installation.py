@@ -194,6 +194,13 @@ async def test_compose_brings_every_process_up_healthy(machine: Machine) -> None
     assert states == dict.fromkeys(("api", "worker", "monitor", "bot", "db", "prometheus"), "running healthy")
 
 
+async def test_the_doctor_in_its_container_finds_only_what_the_test_took_away(machine: Machine) -> None:
+    command = block("doctor").strip()
+    told = await machine.does(f"cd /root/checkout; {command} --json || test $? = 1")
+    findings = json.loads(told)
+    assert [finding["check"] for finding in findings if "broken" in finding.values()] == ["telegram"], told
+
+
 async def test_compose_serves_and_is_observed(machine: Machine) -> None:
     async with httpx.AsyncClient(base_url=f"http://{machine.host.address}:8080", trust_env=False, timeout=20) as client:
         assert (await client.get("/readyz")).json() == {"status": "ready"}

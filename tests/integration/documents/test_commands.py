@@ -51,12 +51,17 @@ async def shared(zygote: Path) -> AsyncIterator[Session]:
         assert printed.code == 0, printed.out
         await session.up()
         assert session.token
-        async with asyncio.timeout(60):
-            while (await session.get("/api/servers/?status=ready&limit=1"))["total"] != HOSTS:
+        async with asyncio.timeout(90):
+            while not await all_are_ready_and_measured(session):
                 await asyncio.sleep(0.2)
         yield session
     finally:
         await close_terminal(terminal)
+
+
+async def all_are_ready_and_measured(session: Session) -> bool:
+    servers = (await session.get("/api/servers/?status=ready&limit=100"))["items"]
+    return len(servers) == HOSTS and all(server["last_health_check"] for server in servers)
 
 
 def steps_of(page: Path) -> Iterator[tuple[Block, Block | None]]:
@@ -105,7 +110,8 @@ async def do(session: Session, block: Block, promised: Block | None) -> list[str
         if not is_as_promised(session, block, promised, printed):
             wanted = f" and promises\n{promised.text}" if promised is not None else ""
             said = f"{block.place}: {text}\nended with {printed.code} and printed\n{printed.out}"
-            wrong.append(f"{said}\nThe document says exit code {block.exit_code}{wanted}")
+            why = (await session.terminal.type(f"lazaret why {session.handle}; lazaret incidents")).out
+            wrong.append(f"{said}\nThe document says exit code {block.exit_code}{wanted}\n\nAs it stands:\n{why}")
     for line in staying:
         command = re.sub(r"\s+#.*", "", line.strip())
         if "telegram" in command:
