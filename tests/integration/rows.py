@@ -4,6 +4,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from lazaret.probing.model import ServerHealth
 from lazaret.servers.model import Server
 from lazaret.servers.status import ServerStatus
 
@@ -29,3 +30,12 @@ async def add_server(
     session.add(server)
     await session.flush()
     return server
+
+
+def measured(handle: str, *, at: datetime) -> ServerHealth:
+    """What a monitor writes of a server that is well and has room for services."""
+    full = {"disks": {"/": {"used_percent": 5, "inodes_percent": 5, "available_mb": 40_000}}}
+    return ServerHealth(
+        server_handle=handle, vantage="main", monitor="m", phase="well", since=at, read_at=at, updated_at=at,
+        reading={"memory_available_mb": 2000, "full": full},
+    )  # fmt: skip

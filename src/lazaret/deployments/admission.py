@@ -48,6 +48,9 @@ class Wanted:
     port: int | None = None
 
 
+NOT_MEASURED = "its free memory and disk were not measured yet (a monitor does so within a minute)"
+
+
 def refusals(candidate: Candidate, wanted: Wanted, *, at: datetime) -> list[str]:
     """Every reason against it, each one clause; none means that it is admitted."""
     return [*_state(candidate), *_room(candidate, wanted, at), *_names(candidate, wanted)]
@@ -72,7 +75,7 @@ def _state(candidate: Candidate) -> list[str]:
 def _room(candidate: Candidate, wanted: Wanted, at: datetime) -> list[str]:
     capacity = candidate.capacity
     if capacity is None:
-        return ["its free memory and disk were not measured yet (a monitor does so within a minute)"]
+        return [NOT_MEASURED]
     if at - capacity.at > FRESH:
         return [f"its free memory and disk were last measured at {capacity.at:%Y-%m-%d %H:%M} UTC"]
     found = []
@@ -102,6 +105,11 @@ def best(candidates: Collection[Candidate], wanted: Wanted, *, at: datetime) -> 
         key=lambda one: (-(one.capacity.memory_available_mb if one.capacity else 0), one.handle),
         default=None,
     )
+
+
+def is_only_unmeasured(candidates: Collection[Candidate], wanted: Wanted, *, at: datetime) -> bool:
+    """Whether nothing speaks against one of them but that no monitor has measured it yet, which passes by itself."""
+    return any(refusals(candidate, wanted, at=at) == [NOT_MEASURED] for candidate in candidates)
 
 
 def why_not(candidates: Sequence[Candidate], wanted: Wanted, *, at: datetime) -> str:

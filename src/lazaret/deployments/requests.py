@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.deployments import store
-from lazaret.deployments.admission import Candidate, Capacity, Wanted, best, free_port, why_not
+from lazaret.deployments.admission import Candidate, Capacity, Wanted, best, free_port, is_only_unmeasured, why_not
 from lazaret.deployments.model import DeploymentStatus, ServiceDeployment
 from lazaret.deployments.order import start_order
 from lazaret.deployments.spec import ServiceSpec
@@ -33,6 +33,13 @@ class NotAdmitted(Conflict):
     """No server, or not this one, may take the service now; the message says why."""
 
     code = "not_admitted"
+
+
+class NotMeasuredYet(NotAdmitted):
+    """The server was set up a moment ago; as soon as a monitor has measured it, it may be admitted."""
+
+    code = "not_measured_yet"
+    retryable = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +133,8 @@ class Harbour:
         candidates = await self.candidates(session, order.server_handle, at=at)
         chosen = best(candidates, wanted, at=at)
         if chosen is None:
-            raise NotAdmitted(why_not(candidates, wanted, at=at), hint="`lazaret servers` shows what there is.")
+            refused = NotMeasuredYet if is_only_unmeasured(candidates, wanted, at=at) else NotAdmitted
+            raise refused(why_not(candidates, wanted, at=at), hint="`lazaret servers` shows what there is.")
         port = order.port or free_port(chosen.ports_taken, self.ports)
         if port is None:
             raise NotAdmitted(f"No port is free on {chosen.handle}.", hint="Widen LAZARET_DEPLOY_PORTS.")

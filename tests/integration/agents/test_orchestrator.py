@@ -15,12 +15,11 @@ from lazaret.healing.model import Decision
 from lazaret.healing.requests import Infirmary
 from lazaret.operations.model import Operation, OperationStatus
 from lazaret.operations.store import finish
-from lazaret.probing.model import ServerHealth
 from lazaret.servers.status import ServerStatus
 from lazaret.servers.store import get_server
 from lazaret.users.model import Role
 from tests.integration.agents.conftest import TESTER
-from tests.integration.rows import add_server
+from tests.integration.rows import add_server, measured
 
 ROBOT = AgentCaller("robot", Role.OPERATOR, may_act=True)
 SHOP = {"project_id": "acme", "service_name": "shop", "image": "shop:1", "container_port": 80, "wait_s": 0}
@@ -38,16 +37,7 @@ async def add(office: Office, handle: str, status: ServerStatus) -> None:
         if status is ServerStatus.PENDING_SETUP:
             server.provisioned_at = None
         else:
-            session.add(measured(handle, office))
-
-
-def measured(handle: str, office: Office) -> ServerHealth:
-    now = office.clock.now()
-    full = {"disks": {"/": {"used_percent": 5, "inodes_percent": 5, "available_mb": 40_000}}}
-    return ServerHealth(
-        server_handle=handle, vantage="main", monitor="m", phase="well", since=now, read_at=now, updated_at=now,
-        reading={"memory_available_mb": 2000, "full": full},
-    )  # fmt: skip
+            session.add(measured(handle, at=office.clock.now()))
 
 
 async def worked(office: Office, kind: str, end: OperationStatus, **result: Any) -> None:
@@ -90,7 +80,7 @@ async def test_a_server_that_needs_set_up_waits_for_a_person_first(office: Offic
     unmeasured = await follow(agency, begun["errand"])
     assert (unmeasured["state"], unmeasured["waits_for"]) == ("waiting", "server"), unmeasured
     async with office.db.transaction() as session:
-        session.add(measured("vps-2", office))
+        session.add(measured("vps-2", at=office.clock.now()))
     assert (await follow(agency, begun["errand"]))["waits_for"] == "operation"
     await worked(office, "deploy", OperationStatus.SUCCEEDED, deployment_id=1, version=1, port=20000)
     done = await follow(agency, begun["errand"])

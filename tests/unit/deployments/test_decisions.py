@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from lazaret.deployments.admission import FRESH, Candidate, Capacity, Wanted, best, free_port, refusals
+from lazaret.deployments.admission import (
+    FRESH,
+    Candidate,
+    Capacity,
+    Wanted,
+    best,
+    free_port,
+    is_only_unmeasured,
+    refusals,
+)
 from lazaret.deployments.order import start_order
 from lazaret.deployments.spec import ServiceSpec, compose_of, containers_of, spec_from
 from lazaret.kernel.errors import InvalidInput
@@ -54,6 +63,13 @@ def test_a_good_server_is_admitted() -> None:
 def test_each_reason_refuses_by_itself(changes: dict[str, object]) -> None:
     assert len(refusals(candidate(**changes), WANTED, at=NOW)) == 1  # type: ignore[arg-type]
     assert best([candidate(**changes)], WANTED, at=NOW) is None  # type: ignore[arg-type]
+
+
+def test_what_only_waits_to_be_measured_is_told_from_what_is_refused() -> None:
+    waits, refused = candidate(capacity=None), candidate("vps-2", open_incidents=1)
+    assert is_only_unmeasured([refused, waits], WANTED, at=NOW)
+    assert not is_only_unmeasured([refused, candidate(capacity=None, holds=["a drill"])], WANTED, at=NOW)
+    assert not is_only_unmeasured([], WANTED, at=NOW)
 
 
 def test_the_one_with_most_memory_is_taken_and_ties_are_stable() -> None:

@@ -8,18 +8,25 @@ import yaml
 from pydantic import ValidationError
 
 from lazaret.deployments import store
-from lazaret.deployments.requests import Order
+from lazaret.deployments.model import ServiceDeployment
+from lazaret.deployments.requests import NotMeasuredYet, Order
 from lazaret.deployments.spec import ServiceSpec
 from lazaret.entrypoints.cli.operating import Follow, follow_to_end, told
 from lazaret.entrypoints.cli.reading import EVERYTHING, AsJson
 from lazaret.entrypoints.cli.render import age, print_fields, print_json, print_table
 from lazaret.entrypoints.cli.session import actor, command, office, rows_of
 from lazaret.entrypoints.harbour import harbour_of
+from lazaret.entrypoints.office import Office
 from lazaret.kernel.errors import InvalidInput
+from lazaret.operations.model import Operation
 from lazaret.operations.store import get_operation
 from lazaret.servers.store import get_server
 
 app = typer.Typer(help="Services on the servers.", add_completion=False, pretty_exceptions_enable=False)
+
+MEASURED_WITHIN_S = 60.0
+"""A server that is set up has been measured after this, if a monitor runs."""
+LOOK_S = 0.5
 
 Number = Annotated[int, typer.Argument(min=1, max=2**63 - 1, help="As `lazaret deployments` shows it.")]
 
@@ -94,11 +101,26 @@ async def deploy(  # noqa: PLR0917 - typer's options
     """Deploy a service, or a new version of it. One that is not healthy is put back by itself."""
     wanted = read_spec(spec)
     async with office() as here:
-        async with here.db.transaction() as session:
-            order = Order(project, service, wanted, server or None, port)
-            deployment, operation = await harbour_of(here).deploy(session, order, actor(), at=here.clock.now())
+        deployment, operation = await _admitted(here, Order(project, service, wanted, server or None, port))
         typer.echo(f"Deployment {deployment.id}: {service} on {deployment.server_handle}, port {deployment.port}.")
         await told(here, operation, follow=follow)
+
+
+async def _admitted(here: Office, order: Order) -> tuple[ServiceDeployment, Operation]:
+    """Ask for it; who set the server up in the line before need not know that it is to be measured first."""
+    deadline_s = here.clock.monotonic() + MEASURED_WITHIN_S
+    told = False
+    while True:
+        try:
+            async with here.db.transaction() as session:
+                return await harbour_of(here).deploy(session, order, actor(), at=here.clock.now())
+        except NotMeasuredYet as error:
+            if here.clock.monotonic() > deadline_s:
+                raise
+            if not told:
+                typer.echo(f"{error.message} Waiting for that.", err=True)
+            told = True
+        await here.clock.sleep(LOOK_S)
 
 
 def read_spec(path: Path) -> ServiceSpec:
