@@ -228,13 +228,21 @@ async def lift(session: AsyncSession, hold_id: int, actor: audit.Actor, *, at: d
     return found
 
 
-async def unfreeze(session: AsyncSession, actor: audit.Actor, *, at: datetime) -> list[Hold]:
-    """End every hold on the whole fleet; returns those that were in force."""
-    rows = await list_holds(session, at=at)
-    fleet = [row for row in rows if row.server_handle is None]
-    for row in fleet:
+async def unfreeze(
+    session: AsyncSession, handle: str | None, actor: audit.Actor, *, at: datetime
+) -> tuple[list[Hold], list[Hold]]:
+    """End every hold on one server, or on the whole fleet (None).
+
+    Returns those that were ended, and those of the other sort that stay in force: the fleet's, which hold the server
+    as well, or those of single servers. Raises `NotFound`.
+    """
+    if handle is not None:
+        await get_server(session, handle)
+    rows = await list_holds(session, at=at, handle=handle or "")
+    ended = [row for row in rows if row.server_handle == handle]
+    for row in ended:
         await lift(session, row.id, actor, at=at)
-    return fleet
+    return ended, [row for row in rows if row.server_handle != handle]
 
 
 async def list_holds(session: AsyncSession, *, at: datetime, handle: str = "") -> list[Hold]:

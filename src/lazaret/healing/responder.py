@@ -35,6 +35,9 @@ from lazaret.probing.watcher import Watcher
 from lazaret.servers import store as servers
 from lazaret.servers.model import Server
 from lazaret.servers.status import OPERATIONAL, Party, ServerStatus, StatusEvent
+from lazaret.users.store import admins
+
+NOBODY_TOLD = mark("nobody was told: no administrator is known in Telegram (TELEGRAM_ADMIN_IDS)")
 
 
 class Responder:
@@ -167,7 +170,8 @@ class Responder:
         if kind.incident_type is IncidentType.SERVER_UNREACHABLE:
             storm = await weigh_storm(session, server.handle, incident.id, self._rules, at=now)
         if storm is None:
-            tell(session, incident, TimelineKind.MESSAGE, "the administrators were told", at=now)
+            told = "the administrators were told" if await admins(session) else NOBODY_TOLD
+            tell(session, incident, TimelineKind.MESSAGE, told, at=now)
             notify_admins(
                 session,
                 "{handle} ({address}): {cause}. {because} Services on it: {services}.",

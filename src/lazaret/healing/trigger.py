@@ -141,6 +141,11 @@ class Pursuit:
             return await trigger_recovery(session, self._intents, incident, at=now, actor=audit.WORKER) is not None
 
 
+async def begins_by_itself(session: AsyncSession, handle: str) -> bool:
+    """Whether an incident of this server is only waiting for what holds its recovery back."""
+    return await session.scalar(_unattended().where(Incident.server_handle == handle).limit(1)) is not None
+
+
 def _unattended() -> Select[int]:
     """Open incidents of servers without a live operation, oldest first; one that somebody cancelled stays with them."""
     busy = exists().where(

@@ -7,13 +7,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.healing.gate import window_over
 from lazaret.healing.store import list_approvals
+from lazaret.healing.trigger import begins_by_itself
 from lazaret.incidents.model import OPEN, Incident, IncidentType
 from lazaret.incidents.store import list_incidents, newest_of, open_of
 from lazaret.operations.model import Operation, OperationStatus
 from lazaret.operations.store import list_operations, live_operation
 from lazaret.probing.model import ServerHealth
 from lazaret.probing.store import health_of
-from lazaret.servers.model import Server
+from lazaret.servers.model import Hold, Server
 from lazaret.servers.registry import cannot_of
 from lazaret.servers.status import OPERATIONAL, PARKED, ServerStatus
 from lazaret.servers.store import get_server, holds_on
@@ -38,6 +39,7 @@ async def why(session: AsyncSession, handle: str, *, at: datetime) -> Why:
     """The answer for one server. Raises `NotFound`."""
     server = await get_server(session, handle)
     live = await live_operation(session, handle)
+    holds = await holds_on(session, handle, at=at)
     health = await health_of(session, handle)
     incidents, _ = await list_incidents(session, handle=handle, statuses=sorted(OPEN))
     decided = [line for incident in incidents for line in await _story(session, incident, at)]
@@ -46,8 +48,8 @@ async def why(session: AsyncSession, handle: str, *, at: datetime) -> Why:
         status=server.status,
         known=_known(server, health, incidents, at),
         decided=decided or await _last_operation(session, handle),
-        next=await _next(session, server, live, incidents, at),
-        held_back=await _held_back(session, server, at),
+        next=await _next(session, server, live, incidents, holds=holds, at=at),
+        held_back=await _held_back(session, server, holds, at),
     )
 
 
@@ -100,7 +102,13 @@ async def _last_operation(session: AsyncSession, handle: str) -> list[str]:
 
 
 async def _next(
-    session: AsyncSession, server: Server, live: Operation | None, incidents: list[Incident], at: datetime
+    session: AsyncSession,
+    server: Server,
+    live: Operation | None,
+    incidents: list[Incident],
+    *,
+    holds: list[Hold],
+    at: datetime,
 ) -> list[str]:
     lines = []
     if live is not None:
@@ -114,7 +122,8 @@ async def _next(
     if lines:
         return lines
     if incidents:
-        return [_for_a_person(server, incidents)]
+        waits = await begins_by_itself(session, server.handle)
+        return [_when_released(holds) if waits else _for_a_person(server, incidents)]
     if server.status == ServerStatus.RESERVED:
         return ["nothing, ever: it is not on the list of managed servers"]
     if server.status in PARKED:
@@ -122,6 +131,13 @@ async def _next(
     if server.status == ServerStatus.ERROR:
         return [f"nothing by itself. Set it up again: lazaret provision {server.handle}"]
     return ["it is watched; nothing is to be done"]
+
+
+def _when_released(holds: list[Hold]) -> str:
+    commands = sorted({" ".join(filter(None, ("lazaret unfreeze", hold.server_handle))) for hold in holds})
+    if not commands:
+        return "its recovery begins by itself as soon as nothing holds it back"
+    return f"its recovery begins by itself when it is not frozen any more: {'; '.join(commands)}"
 
 
 def _for_a_person(server: Server, incidents: list[Incident]) -> str:
@@ -146,11 +162,11 @@ def _of_operation(live: Operation, at: datetime) -> str:
     return f"{start} is due in {due} after: {live.error}" if live.error else f"{start} is due in {due}"
 
 
-async def _held_back(session: AsyncSession, server: Server, at: datetime) -> list[str]:
+async def _held_back(session: AsyncSession, server: Server, holds: list[Hold], at: datetime) -> list[str]:
     lines = [
         f"hold {row.id} on {row.server_handle or 'the whole fleet'} by {row.owner}: {row.reason}"
         + (f", until {row.expires_at:%Y-%m-%d %H:%M} UTC" if row.expires_at else "")
-        for row in await holds_on(session, server.handle, at=at)
+        for row in holds
     ]
     window = await window_over(session, server.handle, at=at)
     if window is not None:

@@ -10,8 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from lazaret.incidents.model import OPEN, Incident, IncidentStatus, IncidentType, TimelineEntry, TimelineKind
 from lazaret.kernel import audit
 from lazaret.kernel.errors import Conflict, NotFound
+from lazaret.kernel.logging import get_logger
 from lazaret.kernel.metrics import INCIDENTS
 from lazaret.servers import store as servers
+
+logger = get_logger(__name__)
 
 _NEXT: dict[IncidentStatus, frozenset[IncidentStatus]] = {
     IncidentStatus.DETECTED: frozenset({IncidentStatus.RECOVERING, IncidentStatus.RESOLVED, IncidentStatus.FAILED}),
@@ -68,6 +71,7 @@ async def open_incident(
     session.add(incident)
     await session.flush()
     INCIDENTS.labels(type=incident_type.value).inc()
+    logger.warning("incident.opened", incident=incident.id, handle=handle, type=incident_type.value, cause=cause)
     audit.record(
         session, actor, "incident.open", subject_of(handle), at=at, incident_id=incident.id, type=incident_type.value
     )
@@ -200,6 +204,8 @@ async def change_incident(
         before=before.value,
         after=status.value,
     )
+    if status is not before:
+        logger.info(f"incident.{status}", incident=incident.id, handle=incident.server_handle, cause=incident.cause)
     return incident
 
 

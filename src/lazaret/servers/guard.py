@@ -44,7 +44,7 @@ def require_touchable(target: Target, *, managed_ids: Collection[int], holds: Co
     if target.status in {ServerStatus.RESERVED, ServerStatus.DECOMMISSIONED}:
         raise TouchRefused(f"{target.handle} is {target.status}.", hint="Only servers in service are touched.")
     if holds:
-        raise TouchRefused(f"{target.handle} is on hold: {'; '.join(holds)}.", hint="Lift the hold first.")
+        raise TouchRefused(f"{target.handle} is on hold: {'; '.join(holds)}.", hint="End it first: `lazaret unfreeze`.")
 
 
 def require_same_machine(target: Target, seen: ServerDetails) -> None:

@@ -1,10 +1,13 @@
 """The command line: what a newcomer types, right and wrong."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
+from lazaret.kernel.database import Database
 from tests.integration.product.conftest import INSTALLED, Shell, start_up
+from tests.integration.rows import add_server
 
 
 @pytest.mark.alone
@@ -42,6 +45,7 @@ async def test_port_taken(shell: Shell) -> None:
         (["freeze", "vps-1"], 2, "There is no server"),
         (["freeze", "--for", "soon"], 2, "no length of time"),
         (["unfreeze"], 0, "Nothing was frozen"),
+        (["unfreeze", "vps-1"], 2, "There is no server"),
         (["incidents", "show", "77"], 2, "There is no incident"),
         (["incidents", "ack", "77"], 2, "There is no incident"),
         (["incidents", "recover", "77"], 2, "There is no incident"),
@@ -76,6 +80,21 @@ async def test_wrong_use_is_told_clearly(
     finished = await shell.run(*arguments)
     assert finished.code == code, finished
     assert says in " ".join((finished.err + finished.out).split()), finished
+
+
+async def test_a_server_is_not_said_to_be_free_while_the_fleet_is_frozen(
+    shell: Shell, conninfo: str, db: Database
+) -> None:
+    shell.environment["DATABASE_URL"] = conninfo
+    async with db.transaction() as session:
+        await add_server(session, "vps-7", at=datetime.now(UTC))
+    await shell.run("freeze")
+    refused = await shell.run("unfreeze", "vps-7")
+    assert (refused.code, refused.out.splitlines()) == (
+        1,
+        ["vps-7 was not frozen by itself.", "Still frozen: the whole fleet (hold 1). End it: lazaret unfreeze"],
+    )
+    assert (await shell.run("unfreeze")).out == "Lifted: hold 1.\n"
 
 
 async def test_unknown_setting_stops_the_start(shell: Shell) -> None:

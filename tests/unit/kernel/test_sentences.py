@@ -54,6 +54,6 @@ def test_any_text_can_be_shown(text: str) -> None:
 
 
 def test_what_errors_say_is_found() -> None:
-    error = TouchRefused("vps-1 is on hold: disk swap.", hint="Lift the hold first.")
+    error = TouchRefused("vps-1 is on hold: disk swap.", hint="End it first: `lazaret unfreeze`.")
     assert sentence_in(error.message, RUSSIAN) == "vps-1 приостановлен: disk swap."
-    assert sentence_in(error.hint, RUSSIAN) == "Сначала снимите приостановку."
+    assert sentence_in(error.hint, RUSSIAN) == "Сначала снимите приостановку: `lazaret unfreeze`."

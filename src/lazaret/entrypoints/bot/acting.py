@@ -10,7 +10,7 @@ from lazaret.kernel.errors import Forbidden, InvalidInput
 from lazaret.kernel.i18n import LANGUAGES
 from lazaret.operations.model import Operation
 from lazaret.provisioning.requests import require_reinstallable
-from lazaret.servers.store import get_server, holds_on
+from lazaret.servers.store import get_server
 from lazaret.users.model import Role
 from lazaret.users.sessions import create_login_link
 
@@ -58,17 +58,16 @@ async def freeze(ask: Ask) -> Reply:
 
 async def unfreeze(ask: Ask) -> Reply:
     """End the holds on the fleet, or on one server."""
-    if ask.words:
-        await get_server(ask.session, ask.words[0])
-        holds = [hold for hold in await holds_on(ask.session, ask.words[0], at=ask.at) if hold.server_handle]
-        for hold in holds:
-            await requests.lift(ask.session, hold.id, ask.actor, at=ask.at)
-        count = len(holds)
-    else:
-        count = len(await requests.unfreeze(ask.session, ask.actor, at=ask.at))
-    if not count:
-        return Reply(text(ask.say("Nothing was frozen.")))
-    return Reply(text(ask.language.ngettext("{n} hold is lifted.", "{n} holds are lifted.", count).format(n=count)))
+    handle = ask.words[0] if ask.words else None
+    ended, left = await requests.unfreeze(ask.session, handle, ask.actor, at=ask.at)
+    n = len(ended)
+    told = [ask.language.ngettext("{n} hold is lifted.", "{n} holds are lifted.", n).format(n=n)] if n else []
+    if not ended and not left:
+        told.append(ask.say("Nothing was frozen."))
+    for hold in left:
+        what, command = hold.server_handle or ask.say("the fleet"), f"/unfreeze {hold.server_handle or ''}".rstrip()
+        told.append(ask.say("Still frozen: {what}. End it: {command}", what=what, command=command))
+    return Reply(lines(map(text, told)))
 
 
 async def maintenance(ask: Ask) -> Reply:

@@ -109,15 +109,18 @@ async def unfreeze(
 ) -> None:
     """End what `freeze` began."""
     async with office() as here, here.db.transaction() as session:
-        now = here.clock.now()
-        if handle:
-            rows = [row for row in await requests.list_holds(session, at=now, handle=handle) if row.server_handle]
-            for row in rows:
-                await requests.lift(session, row.id, actor(), at=now)
-        else:
-            rows = await requests.unfreeze(session, actor(), at=now)
-    lifted = ", ".join(str(row.id) for row in rows)
-    typer.echo(f"Lifted: hold {lifted}." if rows else "Nothing was frozen.")
+        ended, left = await requests.unfreeze(session, handle or None, actor(), at=here.clock.now())
+    if ended:
+        typer.echo(f"Lifted: hold {', '.join(str(row.id) for row in ended)}.")
+    elif not left:
+        typer.echo("Nothing was frozen.")
+    else:
+        typer.echo(f"{handle or 'The whole fleet'} was not frozen by itself.")
+    for row in left:
+        on = row.server_handle or "the whole fleet"
+        typer.echo(f"Still frozen: {on} (hold {row.id}). End it: lazaret unfreeze {row.server_handle or ''}".rstrip())
+    if left and not ended:
+        raise typer.Exit(1)
 
 
 @command
