@@ -21,6 +21,7 @@ from lazaret.incidents.store import acknowledge, get_incident, list_incidents, t
 from lazaret.kernel import audit
 from lazaret.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 from lazaret.kernel.i18n import mark
+from lazaret.kernel.moments import moment_of
 from lazaret.operations.intents import PRIORITY_RECOVERY, Intent, Intents
 from lazaret.operations.model import Operation, OperationKind, OperationStatus
 from lazaret.operations.store import get_operation
@@ -206,6 +207,7 @@ async def hold(
 ) -> Hold:
     """Stop automatic and requested action on one server, or (None) freeze the whole fleet."""
     _check_reason(reason)
+    until = moment_of(until, "The end of the hold") if until is not None else None
     if until is not None and until <= at:
         raise InvalidInput("A hold cannot end in the past.", hint="Give a time to come.")
     if handle is not None:
@@ -269,6 +271,7 @@ async def plan_window(
 ) -> MaintenanceWindow:
     """Plan a time in which nothing is judged or done by itself, for one server or (None) for all."""
     _check_reason(reason)
+    starts_at, ends_at = moment_of(starts_at, "The window's start"), moment_of(ends_at, "The window's end")
     if ends_at <= starts_at or ends_at <= at:
         raise InvalidInput("A maintenance window ends after it starts, and not in the past.", hint="Check both times.")
     if handle is not None:

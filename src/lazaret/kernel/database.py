@@ -5,19 +5,29 @@ PostgreSQL is the only store. No transaction may stay open across a call to anot
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 import sqlalchemy.exc
 from psycopg_pool import PoolTimeout
-from sqlalchemy import BigInteger, DateTime, MetaData, Text
+from sqlalchemy import BigInteger, DateTime, Dialect, MetaData, Text, TypeDecorator
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
 from lazaret.kernel.errors import Misconfigured
+
+
+class Moment(TypeDecorator[datetime]):
+    """A date in UTC. One whose UTC has no year of four digits is refused: PostgreSQL keeps it, and nobody reads it."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        return value.astimezone(UTC) if value is not None else None
 
 
 class Base(DeclarativeBase):
@@ -33,7 +43,7 @@ class Base(DeclarativeBase):
         }
     )
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own protocol
-        datetime: DateTime(timezone=True),
+        datetime: Moment(),
         dict[str, Any]: JSONB,
         list[Any]: JSONB,
         str: Text,

@@ -17,6 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from lazaret.kernel.errors import Misconfigured
 
+DAY_S, YEAR_H = 86_400, 8_784
+"""No interval or time-out is longer than a day, and no question waits longer than a year."""
+
 
 def default_data_dir() -> Path:
     """Where state lives unless told otherwise: a system directory for root, else one of the user's."""
@@ -60,11 +63,17 @@ class Settings(BaseModel):
     )
 
     lazaret_worker_dead_after: float = Field(
-        15, ge=1, description="Seconds of silence after which a worker is taken for dead and its work is taken over."
+        15,
+        ge=1,
+        le=DAY_S,
+        description="Seconds of silence after which a worker is taken for dead and its work is taken over.",
     )
 
     lazaret_silent_after: float = Field(
-        30, ge=2, description="Seconds of silence after which the administrators are told of a process of Lazaret."
+        30,
+        ge=2,
+        le=DAY_S,
+        description="Seconds of silence after which the administrators are told of a process of Lazaret.",
     )
     lazaret_keep_days: float = Field(
         90,
@@ -85,9 +94,14 @@ class Settings(BaseModel):
         description="Comma-separated ids of the servers that Lazaret may change. Empty: it only looks.",
     )
     lazaret_provider_calls_per_minute: float = Field(
-        30, gt=0, description="Calls per minute that all processes together make to the provider, in the long run."
+        30,
+        gt=0,
+        le=100_000,
+        description="Calls per minute that all processes together make to the provider, in the long run.",
     )
-    server_sync_interval: float = Field(60, gt=0, description="Seconds between two readings of the server list.")
+    server_sync_interval: float = Field(
+        60, gt=0, le=DAY_S, description="Seconds between two readings of the server list."
+    )
     default_os_template: str | None = Field(
         None, description="Operating system for a rebuild. Empty: the one that the server has."
     )
@@ -99,11 +113,13 @@ class Settings(BaseModel):
     )
 
     # Provisioning
-    provisioning_timeout: float = Field(600, gt=0, description="Seconds that converging one server may take.")
+    provisioning_timeout: float = Field(600, gt=0, le=DAY_S, description="Seconds that converging one server may take.")
     provisioning_max_retries: int = Field(3, ge=1, le=10, description="Attempts before a human is asked.")
-    password_reset_poll_interval: float = Field(5, gt=0, description="Seconds between two looks at a provider task.")
-    password_reset_timeout: float = Field(300, gt=0, description="Seconds that a password reset may take.")
-    reinstall_timeout: float = Field(900, gt=0, description="Seconds that a reinstall may take.")
+    password_reset_poll_interval: float = Field(
+        5, gt=0, le=DAY_S, description="Seconds between two looks at a provider task."
+    )
+    password_reset_timeout: float = Field(300, gt=0, le=DAY_S, description="Seconds that a password reset may take.")
+    reinstall_timeout: float = Field(900, gt=0, le=DAY_S, description="Seconds that a reinstall may take.")
     provisioning_vars_file: Path | None = Field(None, description="YAML file with your own playbook variables.")
 
     # SSH
@@ -117,10 +133,16 @@ class Settings(BaseModel):
     lazaret_lab_simulated: bool = Field(False, description="The servers are the lab's simulated ones: no Ansible.")
 
     # Watching
-    health_check_interval: float = Field(60, gt=0, description="Seconds between two full health checks of a server.")
-    heartbeat_interval: float = Field(10, gt=0, description="Seconds between two readings from a server's stream.")
+    health_check_interval: float = Field(
+        60, gt=0, le=DAY_S, description="Seconds between two full health checks of a server."
+    )
+    heartbeat_interval: float = Field(
+        10, gt=0, le=DAY_S, description="Seconds between two readings from a server's stream."
+    )
 
-    lazaret_knock_interval: float = Field(15, gt=0, description="Seconds between two knocks at a server that is lost.")
+    lazaret_knock_interval: float = Field(
+        15, gt=0, le=DAY_S, description="Seconds between two knocks at a server that is lost."
+    )
     lazaret_anchors: tuple[str, ...] = Field(
         (), description="Comma-separated host:port of places outside the fleet; none in reach: the monitor is blind."
     )
@@ -137,8 +159,12 @@ class Settings(BaseModel):
     lazaret_recoveries_in_flight: int = Field(3, ge=1, le=3, description="Recoveries at work at the same time.")
     lazaret_reboots_per_day: int = Field(3, ge=0, le=3, description="Reboots per server within 24 hours.")
     lazaret_reinstalls_per_day: int = Field(1, ge=0, le=1, description="Reinstalls per server within 24 hours.")
-    lazaret_approval_hours: float = Field(12, gt=0, description="Hours after which no answer to a question is a no.")
-    lazaret_storm_quiet: float = Field(120, gt=0, description="Seconds without new losses before a canary may go.")
+    lazaret_approval_hours: float = Field(
+        12, gt=0, le=YEAR_H, description="Hours after which no answer to a question is a no."
+    )
+    lazaret_storm_quiet: float = Field(
+        120, gt=0, le=DAY_S, description="Seconds without new losses before a canary may go."
+    )
     lazaret_remedy_patience: float = Field(
         1, gt=0, le=10, description="Factor on how long remedies may take to show an effect; below 1 for rehearsals."
     )
@@ -166,12 +192,15 @@ class Settings(BaseModel):
     lazaret_escalate_after: float = Field(
         300,
         ge=0,
+        le=7 * DAY_S,
         description="Seconds until a critical incident that nobody answers rings the next administrator. 0: never.",
     )
     lazaret_public_url: str = Field(
         "", description="Address at which people open the dashboard, for buttons in Telegram. Empty: no such buttons."
     )
-    notification_rate_limit: int = Field(10, ge=1, description="Messages per user and hour; critical ones always pass.")
+    notification_rate_limit: int = Field(
+        10, ge=1, le=100_000, description="Messages per user and hour; critical ones always pass."
+    )
 
     @field_validator("time4vps_managed_server_ids", "telegram_admin_ids", mode="before")
     @classmethod
@@ -223,8 +252,8 @@ class Settings(BaseModel):
     @field_validator("time4vps_managed_server_ids")
     @classmethod
     def _ids_are_positive(cls, value: frozenset[int]) -> frozenset[int]:
-        if any(server_id <= 0 for server_id in value):
-            raise ValueError("server ids are positive numbers")
+        if not all(0 < server_id < 2**63 for server_id in value):
+            raise ValueError("server ids are positive numbers of at most 63 bits")
         return value
 
     @property

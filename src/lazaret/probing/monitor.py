@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.kernel.clock import Clock
 from lazaret.kernel.database import Database
+from lazaret.kernel.errors import LazaretError
 from lazaret.kernel.logging import get_logger
 from lazaret.kernel.loops import end_tasks, every, restarting
 from lazaret.kernel.metrics import BLIND, STREAMS, VERDICTS, WATCHED
@@ -36,6 +37,12 @@ SIGHT_S = 1.0
 """Between two looks at ourselves."""
 START_SPREAD_S = 0.002
 """Between the starts of two watchers, so that a fleet does not log in all at once."""
+
+
+class VerdictsUntold(LazaretError):
+    """What is seen of some servers cannot be acted upon."""
+
+    code = "verdicts_untold"
 
 
 class VerdictListener(Protocol):
@@ -84,6 +91,8 @@ class Monitor:
         self._told: dict[str, tuple[object, ...]] = {}
         self._dirty: dict[str, store.HealthRow] = {}
         self._unwell: set[str] = set()
+        self._untold: dict[str, Exception] = {}
+        """Servers whose verdict the listener could not take, and why."""
         self._anchor_state: tuple[float, AnchorState] = (float("-inf"), AnchorState.UNKNOWN)
         self._judging = asyncio.Lock()
         self._punctuality = Punctuality(senses.clock)
@@ -100,6 +109,7 @@ class Monitor:
                 group.create_task(every(BEAT_S, "monitor.share", self._take_share, self._clock))
                 group.create_task(every(FLUSH_S, "monitor.flush", self._flush, self._clock))
                 group.create_task(every(SIGHT_S, "monitor.sight", self._look_around, self._clock))
+                group.create_task(every(FLUSH_S, "monitor.verdicts", self._all_are_told, self._clock))
         finally:
             await self._end()
 
@@ -147,6 +157,7 @@ class Monitor:
             self.watchers.pop(handle, None)
             self._told.pop(handle, None)
             self._unwell.discard(handle)
+            self._untold.pop(handle, None)
         for handle, server in wanted.items():
             if handle in self._tasks:
                 self.watchers[handle].server = server
@@ -187,11 +198,18 @@ class Monitor:
         VERDICTS.labels(phase=verdict.phase.value).inc()
         try:
             await self._listener.on_verdict(watcher, verdict)
-        except Exception:
+        except Exception as error:
             self._told.pop(handle, None)  # told again with the next observation
+            self._untold[handle] = error
             logger.exception("monitor.listener_failed", handle=handle)
             return False
+        self._untold.pop(handle, None)
         return True
+
+    async def _all_are_told(self) -> None:
+        """Fails while verdicts lead to nothing: a monitor that sees and cannot act must not count as alive and well."""
+        for handle, error in self._untold.items():
+            raise VerdictsUntold(f"Of {len(self._untold)} servers the verdict leads to nothing, {handle}.") from error
 
     # --- doubting oneself
 

@@ -13,7 +13,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.kernel import audit
-from lazaret.kernel.errors import NotFound, Unauthenticated
+from lazaret.kernel.errors import InvalidInput, NotFound, Unauthenticated
+from lazaret.kernel.moments import moment_of
 from lazaret.users.model import ApiToken, Role, User
 
 SETTINGS = audit.Actor("TELEGRAM_ADMIN_IDS", audit.Channel.SYSTEM)
@@ -39,7 +40,10 @@ async def create_token(
     at: datetime,
     expires_at: datetime | None = None,
 ) -> tuple[ApiToken, SecretStr]:
-    """A new token and its text, which cannot be read again."""
+    """A new token and its text, which cannot be read again. Raises `InvalidInput`."""
+    expires_at = moment_of(expires_at, "The token's end") if expires_at is not None else None
+    if expires_at is not None and expires_at <= at:
+        raise InvalidInput("The token's end lies in the past.", hint="Leave it out for a token that does not expire.")
     token = SecretStr(TOKEN_PREFIX + secrets.token_urlsafe(32))
     row = ApiToken(name=name, role=role.value, token_hash=_hash(token), created_at=at, expires_at=expires_at)
     session.add(row)

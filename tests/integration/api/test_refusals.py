@@ -24,6 +24,7 @@ BAD_VALUES: list[Any] = [
 
 COMPOSE = "services: {a: {image: b}}"
 PRIVILEGED = "services: {a: {image: b, privileged: true}}"
+UNREADABLE, BEFORE_TIME = "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00"
 WINDOW = {"starts_at": "2001-01-01T00:00:00Z", "ends_at": "2099-01-01T00:00:00Z", "reason": "r"}
 DEPLOYMENT: dict[str, Any] = {
     "project_id": "shop",
@@ -169,6 +170,10 @@ async def test_no_route_with_a_body_is_forgotten(api: Api) -> None:
         ("POST", "/api/holds/", {"server_handle": "vps-1", "reason": "r"}, 404, "There is no server"),
         ("POST", "/api/holds/", {"reason": "r", "expires_at": "2001-01-01T00:00:00Z"}, 422, "past"),
         ("POST", "/api/holds/", {"reason": "r", "expires_at": "tomorrow"}, 422, "expires_at"),
+        ("POST", "/api/holds/", {"reason": "r", "expires_at": UNREADABLE}, 422, "out of all time"),
+        ("POST", "/api/maintenance-windows/", WINDOW | {"ends_at": UNREADABLE}, 422, "out of all time"),
+        ("POST", "/api/maintenance-windows/", WINDOW | {"starts_at": BEFORE_TIME}, 422, "out of all time"),
+        ("POST", "/api/tokens/", {"name": "x", "role": "viewer", "expires_at": UNREADABLE}, 422, "out of all time"),
         ("DELETE", "/api/holds/77", None, 404, "There is no hold"),
         ("POST", "/api/maintenance-windows/", WINDOW | {"ends_at": "2001-01-01T00:00:00Z"}, 422, "end"),
         ("POST", "/api/maintenance-windows/", WINDOW | {"server_handle": "vps-1"}, 404, "There is no server"),

@@ -110,6 +110,12 @@ def test_a_wrong_value_names_its_variable(name: str, value: str) -> None:
         load_settings({name: value})
 
 
+@pytest.mark.parametrize("name", [n for n, f in Settings.model_fields.items() if f.annotation in {int, float}])
+def test_no_number_is_so_large_that_reckoning_with_it_fails(name: str) -> None:
+    with pytest.raises(Misconfigured, match=f"{name.upper()}: "):
+        load_settings({name.upper(): "999999999999"})
+
+
 FRACTIONS = [name.upper() for name, field in Settings.model_fields.items() if field.annotation is float]
 
 

@@ -79,7 +79,7 @@ def add_problem_handlers(app: FastAPI, redactor: Redactor) -> None:
     @app.exception_handler(UnicodeEncodeError)
     async def unstorable(request: Request, _: Exception) -> Response:
         error = InvalidInput(
-            "The body holds a value that cannot be stored.",
+            "The request holds a value that cannot be stored.",
             hint="Leave out NUL characters, halves of characters and numbers beyond 64 bits.",
         )
         return await known(request, error)

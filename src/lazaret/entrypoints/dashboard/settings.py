@@ -11,6 +11,7 @@ from lazaret.entrypoints.api.shapes import Id
 from lazaret.entrypoints.dashboard.web import Acting, Ruling, Seeing, text_of
 from lazaret.healing import requests as healing
 from lazaret.kernel.errors import InvalidInput
+from lazaret.kernel.moments import after
 from lazaret.kernel.processes import list_processes
 from lazaret.probing.model import Monitor
 from lazaret.servers.model import SyncState
@@ -137,7 +138,7 @@ async def plan_window(visit: Acting) -> Response:
                 visit.actor,
                 at=visit.at,
                 starts_at=starts_at,
-                ends_at=starts_at + timedelta(hours=_hours(text_of(form, "hours"))),
+                ends_at=after(starts_at, timedelta(hours=_hours(text_of(form, "hours"))), "The window's end"),
                 reason=text_of(form, "reason"),
             )
         return visit.say("The maintenance window is planned.")
