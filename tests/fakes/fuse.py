@@ -33,10 +33,13 @@ class Fuse:
 
 
 class MortalDatabase(Database):
-    """A database whose user may die right before a transaction begins or right after it was committed."""
+    """A database whose user may die right before a transaction begins or right after it was committed.
 
-    def __init__(self, conninfo: str, fuse: Fuse) -> None:
-        super().__init__(conninfo, pool_size=4)
+    It shares the connections of `database`: an engine for each death would compile every statement anew.
+    """
+
+    def __init__(self, database: Database, fuse: Fuse) -> None:
+        self.__dict__.update(vars(database))
         self._fuse = fuse
 
     @asynccontextmanager

@@ -143,9 +143,8 @@ class Engine:
         """A run by a worker that dies at this tick; afterwards its lease has run out."""
         fuse = Fuse(at)
         self.provider.fuse = self.access.fuse = self.configuration.fuse = fuse
-        async with MortalDatabase(self.conninfo, fuse) as mortal:
-            with suppress(Crash):
-                await self.runner(mortal, fuse).run(operation_id)
+        with suppress(Crash):
+            await self.runner(MortalDatabase(self.db, fuse), fuse).run(operation_id)
         self.provider.fuse = self.access.fuse = self.configuration.fuse = Fuse()
         self.clock.advance(LEASE_S + 1)
         return fuse
