@@ -14,6 +14,7 @@ def env_example() -> str:
     lines = [
         "# Every setting of Lazaret. Generated from src/lazaret/kernel/settings.py by `make docs`.",
         "# Copy it to .env and take the # away from what you set. A secret may also come from a file: NAME_FILE.",
+        "# Pages named here are in the checkout, or in share/lazaret where the wheel was installed.",
     ]
     for field, info in Settings.model_fields.items():
         name = field.upper()

@@ -6,6 +6,7 @@ from rich.console import Console
 
 from lazaret import __version__
 from lazaret.entrypoints.providers import permissions_of
+from lazaret.kernel.documents import document
 from lazaret.kernel.settings import Settings
 from lazaret.servers.registry import KINDS
 from lazaret.servers.store import handle_of
@@ -35,7 +36,13 @@ def start_screen(settings: Settings, *, parts: Collection[str], address: str, fi
         lines += ["", "  Your first admin token, shown this once:", f"      {first_token}"]
     missing = _missing(settings)
     if missing:
-        lines += ["", "  Missing:", *(f"    - {line}" for line in missing), "", "  Every setting: .env.example"]
+        lines += [
+            "",
+            "  Missing:",
+            *(f"    - {line}" for line in missing),
+            "",
+            f"  Every setting: {document('.env.example')}",
+        ]
     lines += ["", "  Ctrl-C ends it. `lazaret doctor` checks the installation.", ""]
     return lines
 

@@ -15,6 +15,7 @@ from zoneinfo import available_timezones
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from lazaret.kernel.documents import document
 from lazaret.kernel.errors import Misconfigured
 
 DAY_S, YEAR_H = 86_400, 8_784
@@ -301,7 +302,9 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     try:
         return Settings(**values)
     except ValidationError as error:
-        raise Misconfigured(_explain(error), hint="See .env.example for every name, its unit and meaning.") from None
+        raise Misconfigured(
+            _explain(error), hint=f"See {document('.env.example')} for every name, its unit and meaning."
+        ) from None
 
 
 def _value_of(name: str, environ: Mapping[str, str]) -> str | None:
@@ -330,7 +333,7 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
     for name in sorted(environ.keys() - OF_CALLERS):
         if name.startswith(_OWN_PREFIX) and name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            hint = f"Did you mean {near[0]}?" if near else "See .env.example for every name."
+            hint = f"Did you mean {near[0]}?" if near else f"See {document('.env.example')} for every name."
             raise Misconfigured(f"{name} is not a setting of Lazaret.", hint=hint)
 
 

@@ -82,7 +82,7 @@ def up(  # noqa: PLR0917 - typer's options
 @lab_app.command()
 @clear_errors
 def down(root: Root, name: Name = "lab") -> None:
-    """End a lab: every process, host and file of it."""
+    """End a lab: every process, host and file of it. What the next one can use stays in ~/.cache/lazaret-lab."""
     directory = LabDirectory(root, name)
     with directory.locked():
         existed = stop(directory)

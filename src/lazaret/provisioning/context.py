@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from lazaret.kernel.documents import document
 from lazaret.kernel.errors import LazaretError
 from lazaret.kernel.secrets import SecretStore
 from lazaret.operations.run import OperationRun
@@ -139,7 +140,8 @@ class StepContext:
         if provider is None:
             raise ProviderNotConfigured(
                 f"{server.handle} is of the provider {server.provider}, which is not set up here.",
-                hint="Give the worker that provider's settings (see .env.example), or decommission the server.",
+                hint=f"Give the worker that provider's settings (see {document('.env.example')}), "
+                "or decommission the server.",
             )
         return provider
 

@@ -6,6 +6,7 @@ own sources are not on that path, which the first test holds.
 """
 
 import asyncio
+import os
 import re
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.documents import all_pages, links_of
 from tests.integration.product.conftest import Shell, start_up
 
 ROOT = Path(__file__).parents[3]
@@ -75,12 +77,35 @@ def test_what_an_operator_needs_is_in_the_wheel(wheel: Path) -> None:
     wanted = {"systemd/lazaret.service", "systemd/lazaret@.service", "systemd/lazaret.target", "systemd/lazaret"}
     wanted |= {"systemd/lazaret-backup.service", "systemd/lazaret-backup.timer"}
     wanted |= {"prometheus/localhost.yml", "prometheus/alerts.yml", "grafana/dashboards/fleet.json"}
-    assert wanted | {"make-secrets", "requirements-run.lock", "env.example"} <= shared
+    wanted |= {"make-secrets", "requirements-run.lock", "env.example", "test_force_rebuild.sh"}
+    assert wanted | {str(page.relative_to(ROOT)) for page in all_pages()} <= shared
+    assert not [name for name in names if name.endswith((".jpg", ".png"))], "pictures make it heavy"
     metadata = next(name for name in names if name.endswith("/METADATA"))
     text = zipfile.ZipFile(wheel).read(metadata).decode()
     assert "License-Expression: Apache-2.0" in text
     assert "Description-Content-Type: text/markdown" in text
     assert "/licenses/LICENSE" in " ".join(names)
+
+
+def test_the_documents_can_be_read_beside_it(installed: Path) -> None:
+    """Links lead from page to page, and what units, alerts and the command say is where they say it."""
+    share = installed / "share" / "lazaret"
+    for page in (share / path.relative_to(ROOT) for path in all_pages()):
+        linked = {link.partition("#")[0] for link in links_of(page) if ":" not in link}
+        assert [link for link in linked if link.endswith(".md") and not (page.parent / link).exists()] == [], page
+    files = [path for path in share.rglob("*") if path.is_file() and path.suffix != ".md"]
+    said = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    named = set(re.findall(r"/opt/lazaret/share/lazaret/([\w./-]+\.md)", said))
+    assert {"docs/runbooks/server_incident_recovery.md", "docs/howto/install.md", "docs/README.md"} <= named
+    assert [name for name in named if not (share / name).exists()] == []
+    assert os.access(share / "test_force_rebuild.sh", os.X_OK)
+
+
+async def test_a_hint_names_a_document_that_can_be_opened(shell: Shell, installed: Path) -> None:
+    shell.environment["SERVER_SYNC_INTERVAL"] = "often"
+    told = await shell.run("servers", program=str(installed / "bin/lazaret"))
+    assert f"{installed}/share/lazaret/env.example" in told.err, told
+    assert (installed / "share/lazaret/env.example").is_file()
 
 
 async def test_it_starts_from_the_wheel_and_from_nothing_else(shell: Shell, installed: Path) -> None:

@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from lazaret.kernel.documents import document
 from lazaret.servers.provider import ProviderUnavailable
 
 LONGEST_TEXT = 1_000_000
@@ -212,5 +213,6 @@ def _unreadable(problems: list[str]) -> HostsFileUnreadable:
     more = f"; and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
     return HostsFileUnreadable(
         f"The hosts file cannot be understood: {'; '.join(problems[:SHOWN_PROBLEMS])}{more}.",
-        hint="Mend it; until then nothing in it is managed, and no server is moved. Form: docs/howto/static_hosts.md",
+        hint="Mend it; until then nothing in it is managed, and no server is moved. "
+        f"Form: {document('docs/howto/static_hosts.md')}",
     )

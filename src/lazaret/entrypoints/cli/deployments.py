@@ -17,6 +17,7 @@ from lazaret.entrypoints.cli.render import age, print_fields, print_json, print_
 from lazaret.entrypoints.cli.session import actor, command, office, rows_of
 from lazaret.entrypoints.harbour import harbour_of
 from lazaret.entrypoints.office import Office
+from lazaret.kernel.documents import document
 from lazaret.kernel.errors import InvalidInput
 from lazaret.operations.model import Operation
 from lazaret.operations.store import get_operation
@@ -27,6 +28,7 @@ app = typer.Typer(help="Services on the servers.", add_completion=False, pretty_
 MEASURED_WITHIN_S = 60.0
 """A server that is set up has been measured after this, if a monitor runs."""
 LOOK_S = 0.5
+AN_EXAMPLE = f"See {document('README.md')}, Services, for an example."
 
 Number = Annotated[int, typer.Argument(min=1, max=2**63 - 1, help="As `lazaret deployments` shows it.")]
 
@@ -130,17 +132,17 @@ def read_spec(path: Path) -> ServiceSpec:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{path} cannot be read: {type(error).__name__}.", hint="Name a YAML file.") from None
     except yaml.YAMLError:
-        raise InvalidInput(f"{path} is no YAML.", hint="See the README for an example.") from None
+        raise InvalidInput(f"{path} is no YAML.", hint=AN_EXAMPLE) from None
     if not isinstance(content, dict):
-        raise InvalidInput(f"{path} holds no mapping.", hint="See the README for an example.")
+        raise InvalidInput(f"{path} holds no mapping.", hint=AN_EXAMPLE)
     try:
         return ServiceSpec(**content)
     except (ValidationError, TypeError) as error:
         if not isinstance(error, ValidationError):
-            raise InvalidInput(f"{path}: every key is a word.", hint="See the README for an example.") from None
+            raise InvalidInput(f"{path}: every key is a word.", hint=AN_EXAMPLE) from None
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "the spec"
-        raise InvalidInput(f"{path}: {place}: {first['msg']}.", hint="See the README for an example.") from None
+        raise InvalidInput(f"{path}: {place}: {first['msg']}.", hint=AN_EXAMPLE) from None
 
 
 @app.command()

@@ -7,9 +7,10 @@ from sqlalchemy.exc import ProgrammingError
 
 from lazaret.entrypoints.doctor.finding import Finding, NotLookedAt, Patient, State
 from lazaret.kernel.audit import AuditEntry
+from lazaret.kernel.documents import document
 
 OLD = timedelta(days=7)
-CURE = "lazaret backup FILE, every night: docs/howto/back_up.md"
+CURE = f"lazaret backup FILE, every night: {document('docs/howto/back_up.md')}"
 
 
 async def check_backup(name: str, patient: Patient) -> Finding:
