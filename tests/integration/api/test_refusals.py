@@ -24,6 +24,9 @@ BAD_VALUES: list[Any] = [
 
 COMPOSE = "services: {a: {image: b}}"
 PRIVILEGED = "services: {a: {image: b, privileged: true}}"
+NO_LIST = "services: {a: {image: b, ports: 5}}"
+HOST = "services: {a: {image: b, volumes: ['/:/host']}}"
+BOMB = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 8))
 WINDOW = {"starts_at": "2001-01-01T00:00:00Z", "ends_at": "2099-01-01T00:00:00Z", "reason": "r"}
 DEPLOYMENT: dict[str, Any] = {
     "project_id": "shop",
@@ -186,6 +189,11 @@ async def test_no_route_with_a_body_is_forgotten(api: Api) -> None:
         ("POST", "/api/deployments/", DEPLOYMENT | {"spec": {"image": "a", "compose": COMPOSE}}, 422, "either image"),
         ("POST", "/api/deployments/", DEPLOYMENT | {"spec": {"compose": "a: ["}}, 422, "is no YAML"),
         ("POST", "/api/deployments/", DEPLOYMENT | {"spec": {"compose": PRIVILEGED}}, 422, "the host itself"),
+        ("POST", "/api/deployments/", DEPLOYMENT | {"spec": {"compose": NO_LIST}}, 422, "service a: ports: "),
+        ("POST", "/api/deployments/", DEPLOYMENT | {"spec": {"compose": "[" * 30_000}}, 422, "nested too deep"),
+        ("POST", "/api/deployments/", DEPLOYMENT | {"spec": {"compose": "? " * 5000}}, 422, "a key is one word"),
+        ("POST", "/api/deployments/", DEPLOYMENT | {"spec": {"compose": BOMB}}, 422, "aliases are not read"),
+        ("POST", "/api/deployments/", DEPLOYMENT | {"spec": {"compose": HOST}}, 422, "service a: volumes: "),
         ("POST", "/api/deployments/", DEPLOYMENT | {"port": 22}, 422, "port"),
         ("POST", "/api/deployments/", DEPLOYMENT | {"service_name": "../etc"}, 422, "service_name"),
     ],
