@@ -211,7 +211,7 @@ def problem_in(error: ValidationError) -> str:
     """The first thing that is wrong with a spec, with its place; shows no value."""
     first = error.errors(include_input=False, include_url=False)[0]
     place = ".".join(map(str, first["loc"]))
-    words = first["msg"].removeprefix("Value error, ")
+    words = str(first.get("ctx", {}).get("error", first["msg"]))
     return f"{place}: {words}" if place else words
 
 

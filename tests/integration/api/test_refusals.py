@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from fastapi.routing import APIRoute
+from pydantic import SecretStr
 
 from lazaret.entrypoints.api.app import LARGEST_BODY
 from tests.integration.api.conftest import Api
@@ -205,6 +206,14 @@ async def test_what_is_wrong_is_told(
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert says in answer.text, answer.text
+
+
+async def test_no_part_of_a_refusal_shows_a_secret(api: Api) -> None:
+    api.office.redactor.hide(SecretStr("hunter2secret"))
+    spec = {"image": "a", "container_port": 80, "files": {"../hunter2secret": "x"}, "hunter2secret": 1}
+    answer = await api["admin"].post("/api/deployments/", json=DEPLOYMENT | {"spec": spec})
+    assert (answer.status_code, len(answer.json()["errors"])) == (422, 2), answer.text
+    assert "hunter2secret" not in answer.text and "[hidden]" in answer.text
 
 
 async def test_too_large_and_without_length(api: Api) -> None:
