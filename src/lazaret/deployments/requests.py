@@ -1,5 +1,6 @@
 """What people and programs ask of deployments, the same for every channel. Records intents; touches no machine."""
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +13,7 @@ from lazaret.deployments import store
 from lazaret.deployments.admission import Candidate, Capacity, Wanted, best, free_port, is_only_unmeasured, why_not
 from lazaret.deployments.model import DeploymentStatus, ServiceDeployment
 from lazaret.deployments.order import start_order
-from lazaret.deployments.spec import ServiceSpec
+from lazaret.deployments.spec import NAME, ServiceSpec, check_still_admitted, spec_from
 from lazaret.kernel import audit
 from lazaret.kernel.errors import Conflict, InvalidInput
 from lazaret.kernel.secrets import SecretStore
@@ -42,9 +43,16 @@ class NotMeasuredYet(NotAdmitted):
     retryable = True
 
 
+LOWEST_PORT, HIGHEST_PORT = 1024, 65535
+_HOW_NAMES_ARE = "Write lower-case letters, digits and hyphens, 40 at most, a hyphen neither first nor last."
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to run. Without a handle the best server is taken; without a port the lowest free one."""
+    """What is to run. Without a handle the best server is taken; without a port the lowest free one.
+
+    Its names become a directory and a project of Docker Compose: whoever asks, others than `NAME` are `InvalidInput`.
+    """
 
     project_id: str
     service_name: str
@@ -53,6 +61,16 @@ class Order:
     port: int | None = None
     reference: str = ""
     """The asker's own mark, kept with the operation."""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(NAME, self.project_id):
+            raise InvalidInput("The project's name is not one.", hint=_HOW_NAMES_ARE)
+        if not re.fullmatch(NAME, self.service_name):
+            raise InvalidInput("The service's name is not one.", hint=_HOW_NAMES_ARE)
+        if self.port is not None and not LOWEST_PORT <= self.port <= HIGHEST_PORT:
+            raise InvalidInput(
+                "This port cannot be published.", hint=f"Write one from {LOWEST_PORT} to {HIGHEST_PORT}."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +113,17 @@ class Harbour:
             raise Conflict(f"Deployment {deployment_id} is removed.", hint="Deploy it anew.")
         if action in {"start", "redeploy"} and deployment.version is None:
             raise Conflict(f"No version of {deployment.service_name} ever ran.", hint="Deploy a new version.")
+        if action in {"start", "redeploy"} and deployment.version is not None:
+            await self._check_again(session, deployment, deployment.version)
         params: dict[str, Any] = {"action": "start" if action == "redeploy" else action, "deployment_id": deployment_id}
         if action == "logs":
             params["lines"] = lines
         return await self._ask(session, deployment, actor, params, at=at)
+
+    async def _check_again(self, session: AsyncSession, deployment: ServiceDeployment, version: int) -> None:
+        """Before anything is stopped for it."""
+        kept = (await store.get_release(session, deployment.id, version)).spec
+        check_still_admitted(deployment.service_name, version, spec_from(kept, {}))
 
     async def _ask(
         self,

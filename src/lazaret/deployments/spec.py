@@ -4,17 +4,46 @@ import re
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from lazaret.deployments.compose import IMAGE, PART, PORT, canonical, mounted_files
+from lazaret.deployments.compose import check_compose as check_compose  # noqa: PLC0414 - the lab reads with it what was written
+from lazaret.deployments.plain_yaml import NotPlain, read_yaml, write_yaml
+from lazaret.kernel.errors import Conflict
 
 NAME = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
 """Of services and projects: what Docker Compose takes as well."""
 LARGEST_COMPOSE = 64 * 1024
 LARGEST_FILE = 128 * 1024
 MOST_FILES = 50
+_KEPT = {"kept": True}
+"""Context of a spec that was admitted when it was deployed: it is read, whatever is admitted today."""
+_READ_BY_COMPOSE = re.compile(r"\.env|(docker-)?compose(\.override)?\.ya?ml")
+"""Files that Docker Compose would read by itself, as settings."""
+_SETS_COMPOSE = re.compile(
+    r"(COMPOSE|LD)_.*|DOCKER_(API_VERSION|BUILDKIT|CERT_PATH|CLI_.*|CONFIG|CONTEXT|DEFAULT_PLATFORM|HOST|TLS.*)"
+)
+"""Variables that Docker Compose would take as settings of its own: another file, another host."""
 
 ServiceName = Annotated[str, StringConstraints(pattern=NAME)]
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class NoLongerAdmitted(Conflict):
+    """The version was deployed when more was admitted; it is not brought to a server again."""
+
+    code = "no_longer_admitted"
 
 
 class _Strict(BaseModel):
@@ -49,7 +78,8 @@ HealthCheck = Annotated[HttpCheck | TcpCheck | DockerCheck, Field(discriminator=
 class ServiceSpec(_Strict):
     """One version of a service. Either `image` or `compose` is given, not both.
 
-    In `compose`, `${LAZARET_PORT}` is the port of the host that was allotted: publish it.
+    In `compose`, `${LAZARET_PORT}` is the port of the host that was allotted: publish it. Nothing else of the host can
+    be asked for: a bind mount is of `files` and read-only, every other volume is a named one.
     """
 
     image: str = Field(default="", max_length=300)
@@ -88,39 +118,55 @@ class ServiceSpec(_Strict):
             raise ValueError("LAZARET_PORT is set by Lazaret")
         return self
 
+    @model_validator(mode="after")
+    def _mounts_its_own_files(self, info: ValidationInfo) -> "ServiceSpec":
+        if not self.compose or _is_kept(info):
+            return self
+        for service, path in mounted_files(check_compose(self.compose)):
+            if not any(file == path or file.startswith(f"{path}/") for file in self.files):
+                raise ValueError(f"service {service}: volumes: ./{path} is not in files: give it there")
+        return self
+
     @field_validator("image")
     @classmethod
     def _is_reference(cls, value: str) -> str:
-        if value and not re.fullmatch(r"[a-z0-9][A-Za-z0-9._:/@-]*", value):
+        if value and not re.fullmatch(IMAGE, value):
             raise ValueError("is no name of an image")
         return value
 
     @field_validator("compose")
     @classmethod
-    def _is_compose(cls, value: str) -> str:
-        if value:
+    def _is_compose(cls, value: str, info: ValidationInfo) -> str:
+        if value and not _is_kept(info):
             check_compose(value)
         return value
 
     @field_validator("environment", "secrets")
     @classmethod
-    def _one_line(cls, value: dict[str, Any]) -> dict[str, Any]:
+    def _one_line(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         for name, content in value.items():
             text = content.get_secret_value() if isinstance(content, SecretStr) else content
             if "\n" in text or "\x00" in text or len(text) > LARGEST_FILE:
                 raise ValueError(f"the value of {name} must be one line")
+            if _is_kept(info):
+                continue
+            if _SETS_COMPOSE.fullmatch(name):
+                raise ValueError(f"{name} would steer Docker Compose itself: set it in the image")
+            if re.search(r"\\('|$)|\r", text):
+                raise ValueError(f"the value of {name} has a backslash before a quote or at its end, or a return")
         return value
 
     @field_validator("files")
     @classmethod
-    def _beside_the_compose_file(cls, value: dict[str, str]) -> dict[str, str]:
+    def _beside_the_compose_file(cls, value: dict[str, str], info: ValidationInfo) -> dict[str, str]:
         if len(value) > MOST_FILES:
             raise ValueError(f"more than {MOST_FILES} files")
         for path, content in value.items():
             parts = path.split("/")
-            plain = all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", part) for part in parts)
-            if not plain or path in {"compose.yaml", ".env"}:
+            if not all(re.fullmatch(PART, part) for part in parts) or path in {"compose.yaml", ".env"}:
                 raise ValueError(f"{path[:80]!r} is no relative path of plain names")
+            if _READ_BY_COMPOSE.fullmatch(path) and not _is_kept(info):
+                raise ValueError(f"{path!r} would be read by Docker Compose itself: name it otherwise")
             if len(content) > LARGEST_FILE or "\x00" in content:
                 raise ValueError(f"{path[:80]!r} is too large or binary")
         return value
@@ -139,46 +185,46 @@ class ServiceSpec(_Strict):
         return {**plain, "secret_names": sorted(self.secrets)}
 
 
+def _is_kept(info: ValidationInfo) -> bool:
+    return info.context is _KEPT
+
+
 def spec_from(stored: dict[str, Any], secrets: dict[str, str]) -> ServiceSpec:
-    """A spec as it was kept, with the values of its secrets."""
+    """A spec as it was kept, with the values of its secrets. Before it is deployed: `check_still_admitted`."""
     plain = {name: value for name, value in stored.items() if name != "secret_names"}
-    return ServiceSpec(**plain, secrets={name: SecretStr(value) for name, value in secrets.items()})
+    sealed = {name: SecretStr(value) for name, value in secrets.items()}
+    return ServiceSpec.model_validate({**plain, "secrets": sealed}, context=_KEPT)
 
 
-def check_compose(text: str) -> dict[str, Any]:
-    """The Compose file as a mapping, or `ValueError` with what is wrong. It may not reach for the host itself."""
+def check_still_admitted(name: str, version: int, spec: ServiceSpec) -> None:
+    """Raises `NoLongerAdmitted` for a spec that was kept and would be refused today."""
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ValueError("is no YAML") from None
-    services = content.get("services") if isinstance(content, dict) else None
-    if not isinstance(services, dict) or not services:
-        raise ValueError("has no services")
-    for name, service in services.items():
-        if not isinstance(service, dict):
-            raise ValueError(f"service {name!s:.40} is no mapping")
-        if service.get("privileged") or service.get("network_mode") == "host" or service.get("pid") == "host":
-            raise ValueError(f"service {name!s:.40} asks for the host itself (privileged, host network or pid)")
-        if "build" in service:
-            raise ValueError(f"service {name!s:.40} is to be built; only images are deployed")
-        for port in service.get("ports") or ():
-            if "LAZARET_PORT" not in str(port):
-                raise ValueError(
-                    f"service {name!s:.40} publishes {port!s:.40}; only ${{LAZARET_PORT}} can be published"
-                )
-    return dict(content)
+        ServiceSpec.model_validate(spec.model_dump())
+    except ValidationError as error:
+        raise NoLongerAdmitted(
+            f"Version {version} of {name} is no longer admitted: {problem_in(error)}.",
+            hint="Deploy a new version without that; what runs is left alone.",
+        ) from None
+
+
+def problem_in(error: ValidationError) -> str:
+    """The first thing that is wrong with a spec, with its place; shows no value."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    words = str(first.get("ctx", {}).get("error", first["msg"]))
+    return f"{place}: {words}" if place else words
 
 
 def compose_of(name: str, spec: ServiceSpec) -> str:
     """The Compose file of a service; for an image it is written here."""
     if spec.compose:
-        return spec.compose
+        return canonical(spec.compose)
     service: dict[str, Any] = {
         "image": spec.image,
         "restart": "unless-stopped",
         "init": True,
         "pull_policy": "missing",
-        "ports": [f"{'' if spec.is_public else '127.0.0.1:'}${{LAZARET_PORT}}:{spec.container_port}"],
+        "ports": [f"{'' if spec.is_public else '127.0.0.1:'}{PORT}:{spec.container_port}"],
     }
     if spec.command:
         service["command"] = list(spec.command)
@@ -189,12 +235,24 @@ def compose_of(name: str, spec: ServiceSpec) -> str:
     if spec.volumes:
         service["volumes"] = list(spec.volumes)
         content["volumes"] = {volume.partition(":")[0]: {} for volume in spec.volumes}
-    return yaml.safe_dump(content, sort_keys=False)
+    return write_yaml(content)
 
 
 def containers_of(name: str, spec: ServiceSpec) -> tuple[str, ...]:
     """The names of the containers that Docker Compose makes of it."""
-    services = check_compose(compose_of(name, spec))["services"]
+    if not spec.compose:
+        return (f"{name}-{name}-1",)
+    services = _kept_services(spec.compose)
     return tuple(
         str(service.get("container_name") or f"{name}-{service_name}-1") for service_name, service in services.items()
     )
+
+
+def _kept_services(text: str) -> dict[str, Any]:
+    """Of a file that was admitted at its time, when aliases were."""
+    try:
+        content = read_yaml(text)
+    except NotPlain:
+        content = yaml.safe_load(text)
+    services: dict[str, Any] = content["services"]
+    return services

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from lazaret.deployments import store
 from lazaret.deployments.model import DeploymentStatus, ReleaseOutcome, ServiceDeployment
 from lazaret.deployments.playing import DeployFailed, DeployParts, answers_from_outside, play
-from lazaret.deployments.spec import ServiceSpec
+from lazaret.deployments.spec import NoLongerAdmitted, ServiceSpec, check_still_admitted
 from lazaret.kernel import audit
 from lazaret.kernel.errors import LazaretError
 from lazaret.operations.outcome import Advance, Done, GiveUp, Outcome, Retry
@@ -72,9 +72,11 @@ class DeployWorkflow:
         return await self._deploy(run, deployment, deployment.version)
 
     async def bring_about(self, run: OperationRun, deployment: ServiceDeployment, version: int) -> str:
-        """Deploy a version and prove it from outside. Raises what `play` raises, and `NotReachableFromOutside`."""
+        """Deploy a version and prove it from outside. Raises what `play` raises, `NotReachableFromOutside`
+        and `NoLongerAdmitted`."""
         async with run.db.transaction() as session:
             spec = await store.spec_of(session, self._parts.secrets, deployment.id, version)
+        check_still_admitted(deployment.service_name, version, spec)
         for secret in spec.secrets.values():
             self._parts.redactor.hide(secret)
         await play(self._parts, run, deployment, "deployed", spec=spec)
@@ -105,11 +107,11 @@ class DeployWorkflow:
         self, run: OperationRun, deployment: ServiceDeployment, version: int, error: LazaretError
     ) -> Outcome:
         """The last good version again; without one, what was half made is taken away."""
-        good = deployment.version
+        good = await self._version_to_return_to(run, deployment, version)
         text = run.redactor.clean(f"{error.message} {error.hint}".strip())
 
         async def bring_back() -> Outcome:
-            if good is None or good == version:
+            if good is None:
                 await play(self._parts, run, deployment, "stopped")
                 return Advance("there is no version to go back to: it is stopped")
             return Advance(await self.bring_about(run, deployment, good))
@@ -117,7 +119,7 @@ class DeployWorkflow:
         back = await run_step(run, "go_back", bring_back, deadline_s=DEADLINE_S)
         if isinstance(back, Retry):
             return back
-        is_back = isinstance(back, Advance) and good is not None and good != version
+        is_back = isinstance(back, Advance) and good is not None
         now = run.clock.now()
         async with run.apply() as (session, operation):
             row = await store.get_deployment(session, deployment.id, for_update=True)
@@ -129,6 +131,18 @@ class DeployWorkflow:
             await follow_services(session, row.server_handle, at=now, operation_id=operation.id)
         hint = f"Version {good} runs again." if is_back else "Nothing of it runs."
         return GiveUp(DeployFailed(f"Version {version} of {deployment.service_name} is not good: {text}", hint=hint))
+
+    async def _version_to_return_to(self, run: OperationRun, deployment: ServiceDeployment, bad: int) -> int | None:
+        good = deployment.version
+        if good is None or good == bad:
+            return None
+        async with run.db.transaction() as session:
+            spec = await store.spec_of(session, self._parts.secrets, deployment.id, good)
+        try:
+            check_still_admitted(deployment.service_name, good, spec)
+        except NoLongerAdmitted:
+            return None
+        return good
 
     async def _end(self, run: OperationRun, deployment: ServiceDeployment, status: DeploymentStatus) -> Outcome:
         async def end() -> Outcome:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from fastapi.routing import APIRoute
+from pydantic import SecretStr
 
 from lazaret.entrypoints.api.app import LARGEST_BODY
 from tests.integration.api.conftest import Api
@@ -25,6 +26,9 @@ BAD_VALUES: list[Any] = [
 COMPOSE = "services: {a: {image: b}}"
 PRIVILEGED = "services: {a: {image: b, privileged: true}}"
 UNREADABLE, BEFORE_TIME = "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00"
+NO_LIST = "services: {a: {image: b, ports: 5}}"
+HOST = "services: {a: {image: b, volumes: ['/:/host']}}"
+BOMB = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 8))
 WINDOW = {"starts_at": "2001-01-01T00:00:00Z", "ends_at": "2099-01-01T00:00:00Z", "reason": "r"}
 DEPLOYMENT: dict[str, Any] = {
     "project_id": "shop",
@@ -191,6 +195,11 @@ async def test_no_route_with_a_body_is_forgotten(api: Api) -> None:
         ("POST", "/api/deployments/", DEPLOYMENT | {"spec": {"image": "a", "compose": COMPOSE}}, 422, "either image"),
         ("POST", "/api/deployments/", DEPLOYMENT | {"spec": {"compose": "a: ["}}, 422, "is no YAML"),
         ("POST", "/api/deployments/", DEPLOYMENT | {"spec": {"compose": PRIVILEGED}}, 422, "the host itself"),
+        ("POST", "/api/deployments/", DEPLOYMENT | {"spec": {"compose": NO_LIST}}, 422, "service a: ports: "),
+        ("POST", "/api/deployments/", DEPLOYMENT | {"spec": {"compose": "[" * 30_000}}, 422, "nested too deep"),
+        ("POST", "/api/deployments/", DEPLOYMENT | {"spec": {"compose": "? " * 5000}}, 422, "a key is one word"),
+        ("POST", "/api/deployments/", DEPLOYMENT | {"spec": {"compose": BOMB}}, 422, "aliases are not read"),
+        ("POST", "/api/deployments/", DEPLOYMENT | {"spec": {"compose": HOST}}, 422, "service a: volumes: "),
         ("POST", "/api/deployments/", DEPLOYMENT | {"port": 22}, 422, "port"),
         ("POST", "/api/deployments/", DEPLOYMENT | {"service_name": "../etc"}, 422, "service_name"),
     ],
@@ -202,6 +211,14 @@ async def test_what_is_wrong_is_told(
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert says in answer.text, answer.text
+
+
+async def test_no_part_of_a_refusal_shows_a_secret(api: Api) -> None:
+    api.office.redactor.hide(SecretStr("hunter2secret"))
+    spec = {"image": "a", "container_port": 80, "files": {"../hunter2secret": "x"}, "hunter2secret": 1}
+    answer = await api["admin"].post("/api/deployments/", json=DEPLOYMENT | {"spec": spec})
+    assert (answer.status_code, len(answer.json()["errors"])) == (422, 2), answer.text
+    assert "hunter2secret" not in answer.text and "[hidden]" in answer.text
 
 
 async def test_too_large_and_without_length(api: Api) -> None:

@@ -288,7 +288,17 @@ async def test_the_deploy_form_keeps_what_was_typed_and_never_a_secret(browsers:
     assert page.status_code == 422
     assert 'value="Bad Name!"' in page.text
     assert "hunter2" not in page.text
-    for wrong in ({"container_port": "eighty"}, {"environment": "no equals"}, {"port": "-1"}, {"project": ""}):
+    for wrong in (
+        {"container_port": "eighty"},
+        {"environment": "no equals"},
+        {"port": "-1"},
+        {"port": "22"},
+        {"project": ""},
+        {"project": "../x"},
+        {"service": "../web"},
+        {"compose": "services: {a: {image: x, ports: 5}}"},
+        {"compose": "[" * 9000},
+    ):
         page = await browser.post("/deployments/new", on="/deployments/new", **{**fields, "service": "web", **wrong})
         assert page.status_code == 422, wrong
         assert 'role="alert"' in page.text

@@ -3,6 +3,8 @@
 import asyncio
 from datetime import UTC, datetime
 
+import pytest
+
 from lazaret.kernel.database import Database
 from tests.integration.product.conftest import Shell
 from tests.integration.rows import add_server, measured
@@ -34,6 +36,24 @@ async def test_what_does_not_pass_by_itself_is_refused_at_once(shell: Shell, con
     await prepare(shell, conninfo, db, managed="900008")
     finished = await shell.run(*DEPLOY, timeout_s=30)
     assert (finished.code, "it is not managed" in finished.err) == (1, True), finished
+
+
+@pytest.mark.parametrize(
+    ("project", "service", "says"), [("../x", "web", "The project's name"), ("shop", "../web", "The service's name")]
+)
+async def test_a_name_that_could_lead_elsewhere_is_refused(
+    shell: Shell, conninfo: str, db: Database, project: str, service: str, says: str
+) -> None:
+    await prepare(shell, conninfo, db, managed="900007")
+    finished = await shell.run("deployments", "deploy", project, service, "web.yml", timeout_s=30)
+    assert (finished.code, says in finished.err) == (2, True), finished
+
+
+async def test_a_file_as_deep_as_it_is_long_is_refused_in_words(shell: Shell, conninfo: str, db: Database) -> None:
+    await prepare(shell, conninfo, db, managed="900007")
+    (shell.directory / "web.yml").write_text("[" * 30_000, encoding="utf-8")
+    finished = await shell.run(*DEPLOY, timeout_s=30)
+    assert (finished.code, "nested too deep" in finished.err) == (2, True), finished
 
 
 async def prepare(shell: Shell, conninfo: str, db: Database, *, managed: str) -> None:

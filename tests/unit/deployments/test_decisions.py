@@ -1,6 +1,9 @@
 """What a service may be, where it may go, and in which order it starts."""
 
+import io
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -19,7 +22,16 @@ from lazaret.deployments.admission import (
     refusals,
 )
 from lazaret.deployments.order import start_order
-from lazaret.deployments.spec import ServiceSpec, compose_of, containers_of, spec_from
+from lazaret.deployments.requests import Order
+from lazaret.deployments.spec import (
+    NoLongerAdmitted,
+    ServiceSpec,
+    check_still_admitted,
+    compose_of,
+    containers_of,
+    spec_from,
+)
+from lazaret.entrypoints.cli.deployments import LONGEST_SPEC, read_spec
 from lazaret.kernel.errors import InvalidInput
 from lazaret.servers.status import ServerStatus
 
@@ -152,3 +164,125 @@ def test_an_image_becomes_a_compose_file_that_publishes_one_port() -> None:
 
 def test_the_containers_are_known_by_name() -> None:
     assert containers_of("shop", ServiceSpec(compose=COMPOSE)) == ("shop-app-1", "shop-db-1")
+    named = "services: {a: {image: b, container_name: shop-a}}"
+    assert containers_of("shop", ServiceSpec(compose=named)) == ("shop-a",)
+    assert containers_of("shop", ServiceSpec(image="a:1", container_port=80)) == ("shop-shop-1",)
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        {"compose": "services: {a: {image: b, volumes: ['/srv:/srv']}, c: &c {image: d}, e: *c}"},
+        {"image": "a:1", "container_port": 80, "files": {"compose.override.yaml": "x"}},
+        {"image": "a:1", "container_port": 80, "environment": {"COMPOSE_FILE": "x"}},
+    ],
+)
+def test_what_was_admitted_earlier_is_still_watched_and_not_deployed_again(kept: dict[str, Any]) -> None:
+    spec = spec_from(kept, {})
+    expected = ("web-a-1", "web-c-1", "web-e-1") if "compose" in kept else ("web-web-1",)
+    assert containers_of("web", spec) == expected
+    with pytest.raises(NoLongerAdmitted, match="Version 3 of web is no longer admitted: "):
+        check_still_admitted("web", 3, spec)
+    check_still_admitted("web", 3, spec_from({"compose": COMPOSE, "secret_names": ["A"]}, {"A": "canary"}))
+
+
+SPEC = ServiceSpec(image="a:1", container_port=80)
+BAD_NAMES = [
+    "",
+    "../web",
+    "a/b",
+    "..",
+    ".",
+    "-a",
+    "a-",
+    "A",
+    "a b",
+    "a\n",
+    "\n",
+    "a\x00",
+    "ü",
+    "a" * 41,
+    "a_b",
+    "~",
+    "$A",
+]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_whoever_asks_names_are_names(name: str) -> None:
+    with pytest.raises(InvalidInput, match="The project's name"):
+        Order(name, "web", SPEC)
+    with pytest.raises(InvalidInput, match="The service's name"):
+        Order("shop", name, SPEC)
+
+
+@given(st.text(max_size=50))
+def test_no_name_leaves_its_directory(name: str) -> None:
+    try:
+        Order("shop", name, SPEC)
+    except InvalidInput:
+        return
+    assert Path("/opt", name).parent == Path("/opt") and name.isascii() and name.strip() == name
+
+
+@pytest.mark.parametrize("port", [0, -1, 22, 80, 1023, 65536, 10**9])
+def test_whoever_asks_no_port_of_the_system_is_published(port: int) -> None:
+    with pytest.raises(InvalidInput, match="port"):
+        Order("shop", "web", SPEC, port=port)
+    Order("shop", "web", SPEC, port=20_000)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[" * 30_000, "nested too deep"),
+        ("image: a\ncontainer_port: [80]\n", "container_port: "),
+        ("compose: 'services: {a: {image: x, ports: 5}}'", "compose: service a: ports: "),
+        ("1: 2", "1: Extra inputs"),
+        ("image: Canary value\ncontainer_port: 80", "image: is no name"),
+        ("a: [", "is no YAML"),
+        ("- a", "holds no mapping"),
+        ("", "holds no mapping"),
+        ("#" * (LONGEST_SPEC + 1), "too long"),
+    ],
+)
+def test_a_file_that_is_no_spec_says_what_is_wrong_with_it(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "web.yml").write_text(text, encoding="utf-8")
+    with pytest.raises(InvalidInput, match=told) as refused:
+        read_spec(tmp_path / "web.yml")
+    assert "Canary" not in str(refused.value)
+
+
+def test_a_file_is_read_as_it_is_meant(tmp_path: Path) -> None:
+    path = tmp_path / "web.yml"
+    path.write_text(
+        "image: 2001-99-99\ncontainer_port: 80\nis_public: no\nhealth: {kind: tcp, timeout_s: 2.5}\n"
+        "environment: {RATE: 1.10}\n",
+        encoding="utf-8",
+    )
+    spec = read_spec(path)
+    assert (spec.image, spec.is_public, spec.health.timeout_s) == ("2001-99-99", False, 2.5)
+    assert spec.environment == {"RATE": "1.10"}
+    path.write_bytes(b"\xff\xfe")
+    for unreadable in (path, tmp_path, tmp_path / "absent"):
+        with pytest.raises(InvalidInput, match="cannot be read"):
+            read_spec(unreadable)
+
+
+@given(st.text(alphabet="aimgecopstv:-[]{}?,&*!|>'\"% \n0129.", max_size=120))
+def test_whatever_the_file_is_nothing_but_a_refusal_is_raised(text: str) -> None:
+    try:
+        read_spec(_File(text))  # type: ignore[arg-type]
+    except InvalidInput as error:
+        assert error.hint
+
+
+class _File:
+    """A path whose file holds this text."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def open(self, *, encoding: str) -> io.StringIO:
+        assert encoding == "utf-8"
+        return io.StringIO(self._text)

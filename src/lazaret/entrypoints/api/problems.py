@@ -63,7 +63,10 @@ def add_problem_handlers(app: FastAPI, redactor: Redactor) -> None:
         if is_page(request.url.path):
             return error_page(request, NotFound("There is no such page."), HTTPStatus.NOT_FOUND)
         errors = [
-            {"where": [str(part) for part in one["loc"]], "message": one["msg"].removeprefix("Value error, ")}
+            {
+                "where": [redactor.clean(str(part)) for part in one["loc"]],
+                "message": redactor.clean(one["msg"].removeprefix("Value error, ")),
+            }
             for one in error.errors()
         ]
         detail = "; ".join(f"{'.'.join(one['where'])}: {one['message']}" for one in errors[:5])

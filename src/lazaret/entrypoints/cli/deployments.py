@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 from pydantic import ValidationError
 
 from lazaret.deployments import store
 from lazaret.deployments.model import ServiceDeployment
+from lazaret.deployments.plain_yaml import NotPlain, read_yaml
 from lazaret.deployments.requests import NotMeasuredYet, Order
-from lazaret.deployments.spec import ServiceSpec
+from lazaret.deployments.spec import LARGEST_FILE, MOST_FILES, ServiceSpec, problem_in
 from lazaret.entrypoints.cli.operating import Follow, follow_to_end, told
 from lazaret.entrypoints.cli.reading import EVERYTHING, AsJson
 from lazaret.entrypoints.cli.render import age, print_fields, print_json, print_table
@@ -29,6 +29,8 @@ MEASURED_WITHIN_S = 60.0
 """A server that is set up has been measured after this, if a monitor runs."""
 LOOK_S = 0.5
 AN_EXAMPLE = f"See {document('README.md')}, Services, for an example."
+LONGEST_SPEC = (MOST_FILES + 2) * LARGEST_FILE
+"""Characters: the most that a spec may hold, and some more."""
 
 Number = Annotated[int, typer.Argument(min=1, max=2**63 - 1, help="As `lazaret deployments` shows it.")]
 
@@ -128,21 +130,22 @@ async def _admitted(here: Office, order: Order) -> tuple[ServiceDeployment, Oper
 def read_spec(path: Path) -> ServiceSpec:
     """The spec in a YAML file. Raises `InvalidInput` that names what is wrong, never a value."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(LONGEST_SPEC + 1)
+    except (OSError, ValueError) as error:
         raise InvalidInput(f"{path} cannot be read: {type(error).__name__}.", hint="Name a YAML file.") from None
-    except yaml.YAMLError:
-        raise InvalidInput(f"{path} is no YAML.", hint=AN_EXAMPLE) from None
+    if len(text) > LONGEST_SPEC:
+        raise InvalidInput(f"{path} is too long.", hint="Large files belong into the image.")
+    try:
+        content = read_yaml(text)
+    except NotPlain as error:
+        raise InvalidInput(f"{path}: {error}.", hint=AN_EXAMPLE) from None
     if not isinstance(content, dict):
         raise InvalidInput(f"{path} holds no mapping.", hint=AN_EXAMPLE)
     try:
-        return ServiceSpec(**content)
-    except (ValidationError, TypeError) as error:
-        if not isinstance(error, ValidationError):
-            raise InvalidInput(f"{path}: every key is a word.", hint=AN_EXAMPLE) from None
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the spec"
-        raise InvalidInput(f"{path}: {place}: {first['msg']}.", hint=AN_EXAMPLE) from None
+        return ServiceSpec.model_validate(content)
+    except ValidationError as error:
+        raise InvalidInput(f"{path}: {problem_in(error)}.", hint=AN_EXAMPLE) from None
 
 
 @app.command()

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from lazaret.deployments import store
 from lazaret.deployments.requests import Order
-from lazaret.deployments.spec import ServiceSpec
+from lazaret.deployments.spec import ServiceSpec, problem_in
 from lazaret.entrypoints.api.shapes import Id
 from lazaret.entrypoints.dashboard.web import Acting, Seeing, Visit, text_of
 from lazaret.entrypoints.harbour import harbour_of
@@ -52,9 +52,7 @@ async def deploy(visit: Acting) -> Response:
         async with visit.office.db.transaction() as session:
             deployment, _ = await harbour_of(visit.office).deploy(session, order, visit.actor, at=visit.at)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return _again(visit, form, f"{where}: {first['msg'].removeprefix('Value error, ')}")
+        return _again(visit, form, visit.translated(InvalidInput(f"{problem_in(error)}.")))
     except LazaretError as error:
         return _again(visit, form, visit.translated(error))
     return visit.back(f"/deployments/{deployment.id}", visit.say("It is being deployed."))

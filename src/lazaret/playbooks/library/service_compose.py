@@ -6,6 +6,7 @@ All of a service is under one directory. Its environment file is readable by roo
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -16,11 +17,23 @@ import urllib.request
 from ansible.module_utils.basic import AnsibleModule
 
 ROOT = "/opt/lazaret/services"
+NAME = r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?"
+PART = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}"
+"""Of a path below the service's directory. Lazaret asks for no other; here is the last place to refuse it, as root."""
 LOOK_S = 0.5
 
 
 class Failed(Exception):
     """One sentence for the operator."""
+
+
+def check_paths(parameters):
+    """Raises `Failed` for a name or a file that is not below ROOT by its very form."""
+    if not re.fullmatch(NAME, parameters["name"]):
+        raise Failed("The service's name is not one: nothing was done.")
+    for path in parameters["files"]:
+        if not all(re.fullmatch(PART, part) for part in path.split("/")) or path == "compose.yaml":
+            raise Failed("A file's path leaves the service's directory: nothing was done.")
 
 
 def run(*command, directory=None, timeout_s=600):
@@ -39,9 +52,9 @@ def run(*command, directory=None, timeout_s=600):
 def compose(name, *arguments, timeout_s=600):
     """Run `docker compose` for the service. Raises `Failed` with its last lines."""
     directory = f"{ROOT}/{name}"
-    code, out, err = run(
-        "docker", "compose", "--project-name", name, *arguments, directory=directory, timeout_s=timeout_s
-    )
+    # Named, so that neither an override beside it nor a variable brings in another file.
+    ours = ("--file", "compose.yaml", "--env-file", ".env", "--project-name", name)
+    code, out, err = run("docker", "compose", *ours, *arguments, directory=directory, timeout_s=timeout_s)
     if code != 0:
         told = [line.strip() for line in (err or out).splitlines() if line.strip()][-4:]
         raise Failed(f"docker compose {arguments[0]} failed: {' '.join(told)[:600]}")
@@ -67,8 +80,11 @@ def put(path, content, mode):
                 return False
     except (OSError, UnicodeDecodeError):
         pass
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    descriptor = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    parent = os.path.dirname(path)
+    if os.path.realpath(parent) != os.path.realpath(ROOT) + parent[len(ROOT) :]:
+        raise Failed("A link leads out of the service's directory: remove it.")
+    os.makedirs(parent, mode=0o755, exist_ok=True)
+    descriptor = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(content)
     os.chmod(f"{path}.new", mode)
@@ -216,6 +232,7 @@ def main():
         "logs": lambda: {"changed": False, "report": {"logs": logs(parameters["name"], parameters["lines"])}},
     }
     try:
+        check_paths(parameters)
         module.exit_json(**actions[parameters["state"]]())
     except Failed as error:
         module.fail_json(msg=str(error))
