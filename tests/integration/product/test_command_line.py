@@ -85,6 +85,27 @@ async def test_unknown_setting_stops_the_start(shell: Shell) -> None:
     assert "LAZARET_PORT" in finished.err
 
 
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("mysql://u:secretpw@h/x", "does not name a PostgreSQL database"),
+        ("u:secretpw@127.0.0.1/x", "does not begin with postgresql://"),
+        ("postgresql://u:secretpw@127.0.0.1:port/x", "host or the port"),
+        ("postgresql+psycopg://u:secretpw@127.0.0.1:9/x", "no answer from 127.0.0.1 port 9: Connection refused"),
+        ("postgresql://u:secretpw#@127.0.0.1:9/x", "no answer from 127.0.0.1 port 9: Connection refused"),
+    ],
+)
+async def test_an_address_that_cannot_be_used(shell: Shell, address: str, says: str) -> None:
+    """Every command says the same of it, the doctor too, and none its password."""
+    shell.environment["DATABASE_URL"] = address
+    for command in (["servers"], ["up"], ["token", "list"], ["doctor"], ["doctor", "--json"]):
+        finished = await shell.run(*command)
+        told = " ".join((finished.out + finished.err).split())
+        assert finished.code in {1, 2} and says in told, finished
+        assert "secretpw" not in told, finished
+        assert ("error: " in told and "hint: " in told) or command[0] == "doctor", finished
+
+
 async def test_half_a_list_of_ids_is_no_list(shell: Shell) -> None:
     shell.environment["TIME4VPS_MANAGED_SERVER_IDS"] = "900001,9o0002"
     finished = await shell.run("servers")

@@ -12,6 +12,7 @@ from lazaret.entrypoints.doctor.processes import check_processes
 from lazaret.entrypoints.doctor.programs import check_ansible
 from lazaret.entrypoints.doctor.provider import check_provider
 from lazaret.entrypoints.doctor.telegram import check_telegram
+from lazaret.entrypoints.office import hide_secrets
 from lazaret.kernel.errors import LazaretError
 from lazaret.kernel.logging import configure_logging
 from lazaret.kernel.settings import load_settings
@@ -53,10 +54,7 @@ async def run_doctor(*, as_json: bool) -> bool:
 
 async def examine(patient: Patient, checks: Checks = CHECKS) -> list[Finding]:
     """Every finding; no check can keep another from being made."""
-    settings = patient.settings
-    for secret in (settings.time4vps_password, settings.telegram_bot_token, settings.lazaret_secret_key):
-        if secret is not None:
-            patient.redactor.hide(secret)
+    hide_secrets(patient.settings, patient.redactor)
     findings = []
     async with patient.closing:
         for name, check in checks:
