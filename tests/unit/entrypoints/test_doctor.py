@@ -9,7 +9,7 @@ import yaml
 from lazaret.adapters.static.hosts import HostsFileUnreadable
 from lazaret.alerting.self_watch import ProcessState, ProcessView
 from lazaret.entrypoints.doctor import clocks, processes
-from lazaret.entrypoints.doctor.examination import CHECKS, examine
+from lazaret.entrypoints.doctor.examination import CHECKS, examine, judge_names
 from lazaret.entrypoints.doctor.finding import Finding, Patient
 from lazaret.kernel.processes import LoopHealth
 from lazaret.kernel.settings import load_settings
@@ -62,6 +62,21 @@ async def test_what_is_needed_with_a_file_and_without() -> None:
     assert "LAZARET_ANCHORS" in (await checked("anchors", path)).cure
     assert (await checked("anchors", path, LAZARET_ANCHORS="203.0.113.9:53")).state == "ok"
     assert (await checked("anchors", None)).state == "ok"
+
+
+@pytest.mark.parametrize("hosts", [None, Path("/nowhere.yml")])
+@pytest.mark.parametrize(
+    ("given", "missing"), [("TIME4VPS_LOGIN", "TIME4VPS_PASSWORD"), ("TIME4VPS_PASSWORD", "TIME4VPS_LOGIN")]
+)
+async def test_half_an_account(hosts: Path | None, given: str, missing: str) -> None:
+    finding = await checked("provider", hosts, **{given: "x"})
+    assert (finding.state, f"{missing} is missing" in finding.what, missing in finding.cure) == ("broken", True, True)
+
+
+def test_names_that_are_passed_over_are_told() -> None:
+    assert judge_names([]).what == "all names and values are understood"
+    finding = judge_names(["TELEGRAM_CHAT_ID", "TELEGRAM_TOKEN"])
+    assert (finding.state, finding.what.endswith("TELEGRAM_CHAT_ID, TELEGRAM_TOKEN")) == ("ok", True)
 
 
 async def test_a_full_disk(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from lazaret.entrypoints.doctor.telegram import check_telegram
 from lazaret.entrypoints.office import hide_secrets
 from lazaret.kernel.errors import LazaretError
 from lazaret.kernel.logging import configure_logging
-from lazaret.kernel.settings import load_settings
+from lazaret.kernel.settings import environment, load_settings, names_passed_over
 
 CHECKS: Checks = (
     ("disk", check_directory),
@@ -42,7 +42,7 @@ async def run_doctor(*, as_json: bool) -> bool:
         findings = [_broken("settings", error)]
     else:
         configure_logging(level="error", log_format="console", redactor=patient.redactor)
-        findings = [Finding("settings", State.OK, "all names and values are understood"), *await examine(patient)]
+        findings = [judge_names(names_passed_over(environment())), *await examine(patient)]
     if as_json:
         print_json({"check": f.check, "state": f.state, "what": f.what, "cure": f.cure} for f in findings)
     else:
@@ -69,6 +69,14 @@ async def examine(patient: Patient, checks: Checks = CHECKS) -> list[Finding]:
                 cure = "This is a case that the doctor does not know: please report it with this line."
                 findings.append(Finding(name, State.BROKEN, text, cure))
     return findings
+
+
+def judge_names(passed_over: list[str]) -> Finding:
+    """All settings were read. What only begins like one may be another program's, or misspelt by more than a letter."""
+    what = "all names and values are understood"
+    if passed_over:
+        what += f"; passed over, as other programs': {', '.join(passed_over)}"
+    return Finding("settings", State.OK, what)
 
 
 def _broken(name: str, error: LazaretError) -> Finding:
