@@ -17,7 +17,7 @@ from lazaret.entrypoints.no_answer import no_answer
 from lazaret.entrypoints.providers import permissions_of
 from lazaret.kernel.clock import Clock, SystemClock
 from lazaret.kernel.database import Database, checked_address
-from lazaret.kernel.embedded_postgres import EmbeddedPostgres
+from lazaret.kernel.embedded_postgres import EmbeddedPostgres, embedded_place
 from lazaret.kernel.errors import Conflict, Misconfigured, Unavailable
 from lazaret.kernel.secrets import Redactor, SecretStore, load_or_create_key
 from lazaret.kernel.settings import Settings
@@ -102,7 +102,7 @@ async def database_address(settings: Settings, stack: AsyncExitStack) -> str:
     """
     if settings.database_url is not None:
         return checked_address(settings.database_url.get_secret_value())
-    embedded = EmbeddedPostgres(settings.lazaret_data_dir / "postgres")
+    embedded = EmbeddedPostgres(embedded_place(settings))
     conninfo = await asyncio.to_thread(embedded.start)
     stack.push_async_callback(asyncio.to_thread, embedded.stop)
     return conninfo
@@ -131,7 +131,11 @@ def ensure_data_dir(path: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise Misconfigured(
-            f"The data directory {path} cannot be written: {error.strerror}.",
-            hint="Set LAZARET_DATA_DIR to a directory of your own.",
-        ) from None
+        raise unwritable(path, error.strerror or type(error).__name__) from None
+
+
+def unwritable(path: Path, why: str) -> Misconfigured:
+    """The error of a data directory in which nothing can be kept."""
+    return Misconfigured(
+        f"The data directory {path} cannot be written: {why}.", hint="Set LAZARET_DATA_DIR to a directory of your own."
+    )

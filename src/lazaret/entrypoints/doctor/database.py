@@ -3,10 +3,11 @@
 import psycopg
 
 from lazaret import __version__, migrations
-from lazaret.entrypoints.doctor.finding import Finding, Patient, State
+from lazaret.entrypoints.doctor.finding import START, Finding, Patient, State
 from lazaret.entrypoints.no_answer import MAKE_ONE, no_answer
 from lazaret.entrypoints.office import database_address
 from lazaret.kernel.database import Database
+from lazaret.kernel.embedded_postgres import embedded_place, is_there
 from lazaret.migrations import Standing
 
 PATIENCE_S = 5
@@ -16,8 +17,12 @@ OLDEST = 14
 
 async def check_database(name: str, patient: Patient) -> Finding:
     """Reachable, new enough, and able to hold every character."""
-    kind = "DATABASE_URL" if patient.settings.database_url else "embedded"
-    db = Database(await database_address(patient.settings, patient.closing), pool_size=1)
+    settings = patient.settings
+    kind = "DATABASE_URL" if settings.database_url else "embedded"
+    if settings.database_url is None and not is_there(embedded_place(settings)):
+        patient.is_new = True
+        return Finding(name, State.MISSING, f"{kind}: none yet", START)
+    db = Database(await database_address(settings, patient.closing), pool_size=1)
     try:
         connection = await psycopg.AsyncConnection.connect(db.conninfo, autocommit=True, connect_timeout=PATIENCE_S)
     except psycopg.OperationalError as error:
@@ -42,9 +47,13 @@ async def check_database(name: str, patient: Patient) -> Finding:
 
 async def check_schema(name: str, patient: Patient) -> Finding:
     """The tables are those of this version."""
-    assert patient.db
-    match await migrations.standing(patient.conninfo):
+    standing = Standing.EMPTY
+    if not patient.is_new:
+        assert patient.db
+        standing = await migrations.standing(patient.conninfo)
+    match standing:
         case Standing.EMPTY:
+            patient.is_new = True
             return Finding(name, State.MISSING, "no tables yet", "Start Lazaret: `lazaret up` makes them.")
         case Standing.OLDER:
             cure = "Start this version once (`lazaret up`, or restart the services): it brings them up to date."

@@ -1,5 +1,7 @@
 """The examination: every check after those on which it rests, the slow one last, and its findings on the screen."""
 
+import typer
+
 from lazaret.entrypoints.cli.render import print_json, print_table
 from lazaret.entrypoints.doctor.backups import check_backup
 from lazaret.entrypoints.doctor.clocks import check_clocks
@@ -46,10 +48,16 @@ async def run_doctor(*, as_json: bool) -> bool:
     if as_json:
         print_json({"check": f.check, "state": f.state, "what": f.what, "cure": f.cure} for f in findings)
     else:
-        print_table(
-            ["CHECK", "STATE", "WHAT", "CURE"], [(f.check, f.state, f.what, f.cure) for f in findings], empty=""
-        )
+        _show(findings)
     return all(finding.state is not State.BROKEN for finding in findings)
+
+
+def _show(findings: list[Finding]) -> None:
+    rows = [(f.check, f.state, "as below" if f.is_to_copy else f.what, f.cure) for f in findings]
+    print_table(["CHECK", "STATE", "WHAT", "CURE"], rows, empty="")
+    for finding in findings:
+        if finding.is_to_copy:
+            typer.echo(f"\n{finding.check}:\n{finding.what}")
 
 
 async def examine(patient: Patient, checks: Checks = CHECKS) -> list[Finding]:
