@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 from pydantic import SecretStr
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ProgrammingError
 
 from lazaret import __version__, migrations
 from lazaret.entrypoints.no_answer import no_answer
@@ -117,7 +118,7 @@ async def _bring_up_to_date(conninfo: str) -> None:
                     hint="Start that newer version. To go back, restore the backup from before the upgrade.",
                 )
             case Standing.EMPTY | Standing.OLDER:
-                await migrations.upgrade_schema(conninfo)
+                await _upgrade(conninfo)
     except psycopg.OperationalError as error:
         reason = no_answer(conninfo, error)
         raise Unavailable(f"The database cannot be used: {reason.what}.", hint=reason.cure) from None
@@ -132,6 +133,20 @@ def ensure_data_dir(path: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise unwritable(path, error.strerror or type(error).__name__) from None
+
+
+async def _upgrade(conninfo: str) -> None:
+    """Raises `Misconfigured` for a user who may not: since PostgreSQL 15 that is any but the database's owner."""
+    try:
+        await migrations.upgrade_schema(conninfo)
+    except ProgrammingError as error:
+        if not isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+            raise
+        url = make_url(conninfo)
+        raise Misconfigured(
+            f"The user {url.username} may not make tables in the database {url.database}.",
+            hint=f"Let it own the database: ALTER DATABASE {url.database} OWNER TO {url.username}",
+        ) from None
 
 
 def unwritable(path: Path, why: str) -> Misconfigured:
