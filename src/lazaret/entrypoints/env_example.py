@@ -1,12 +1,11 @@
 """Writes `.env.example` from the settings: `python -m lazaret.entrypoints.env_example`. Pure."""
 
 import sys
-from pathlib import Path
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from lazaret.kernel.settings import ALIASES, SECRETS, Settings
+from lazaret.kernel.settings import ALIASES, SECRETS, Settings, as_written
 
 
 def env_example() -> str:
@@ -28,9 +27,7 @@ def env_example() -> str:
 def _default(info: FieldInfo) -> str:
     """The default as it would be written; paths that depend on the user are left out."""
     value = info.default
-    if value is PydanticUndefined or value is None or isinstance(value, Path | frozenset):
-        return ""
-    return str(int(value)) if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+    return "" if value is PydanticUndefined or value is None else as_written(value)
 
 
 if __name__ == "__main__":

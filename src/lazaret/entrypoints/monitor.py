@@ -68,7 +68,10 @@ def senses_of(office: Office) -> Senses:
 def anchors_of(settings: Settings) -> list[tuple[str, int]]:
     """The configured places outside the fleet, else the provider's API."""
     if settings.lazaret_anchors:
-        return [(host, int(port)) for host, _, port in (anchor.rpartition(":") for anchor in settings.lazaret_anchors)]
+        return [
+            (host.strip("[]"), int(port))
+            for host, _, port in (anchor.rpartition(":") for anchor in settings.lazaret_anchors)
+        ]
     if not settings.has_provider:
         return []
     address = urlsplit(settings.time4vps_base_url)

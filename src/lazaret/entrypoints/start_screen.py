@@ -76,7 +76,9 @@ def _permission(settings: Settings) -> str:
 
 def _missing(settings: Settings) -> list[str]:
     missing = []
-    if not settings.has_servers:
+    if settings.missing_half is not None:
+        missing.append(f"half of the account: {settings.missing_half} is not set, so it is not used.")
+    elif not settings.has_servers:
         missing.append("an account: set TIME4VPS_LOGIN and TIME4VPS_PASSWORD (or TIME4VPS_PASSWORD_FILE).")
         missing.append("or hosts of your own: name them in a file, and the file in LAZARET_STATIC_HOSTS_FILE.")
         missing.append("none at hand? `lazaret lab up --env` makes a cloud on this machine to try it on.")

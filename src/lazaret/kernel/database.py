@@ -13,11 +13,13 @@ import sqlalchemy.exc
 from psycopg_pool import PoolTimeout
 from sqlalchemy import BigInteger, DateTime, Dialect, MetaData, Text, TypeDecorator
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
 from lazaret.kernel.errors import Misconfigured
+
+WRITE_IT = "Write postgresql://user:password@host:5432/name."
 
 
 class Moment(TypeDecorator[datetime]):
@@ -55,21 +57,12 @@ class Database:
     """A PostgreSQL database that may be used from one event loop.
 
     `conninfo` is a libpq address (`postgresql://...`); it may hold a password and must not be logged.
+    Raises as `checked_address` does.
     """
 
     def __init__(self, conninfo: str, *, pool_size: int = 10) -> None:
-        try:
-            url = make_url(conninfo)
-        except Exception:  # noqa: BLE001 - the parser's message would show the password
-            raise Misconfigured(
-                "DATABASE_URL is not a database address.", hint="Write postgresql://user:password@host/name."
-            ) from None
-        if url.get_backend_name() not in {"postgresql", "postgres"}:
-            raise Misconfigured(
-                f"DATABASE_URL names a {url.get_backend_name()} database.", hint="Lazaret needs PostgreSQL."
-            )
-        url = url.set(drivername="postgresql+psycopg")
-        self.conninfo = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self.conninfo = checked_address(conninfo)
+        url = make_url(self.conninfo).set(drivername="postgresql+psycopg")
         self._engine = create_async_engine(url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
 
@@ -88,6 +81,50 @@ class Database:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+def checked_address(text: str) -> str:
+    """A database's address in the one spelling that libpq and SQLAlchemy read alike.
+
+    Raises `Misconfigured`. It shows nothing of the text: what cannot be read may have its password anywhere.
+    """
+    url = _parsed(text)
+    if url.get_backend_name() not in {"postgresql", "postgres"}:
+        raise Misconfigured("DATABASE_URL does not name a PostgreSQL database.", hint=WRITE_IT)
+    if "@" in (url.host or ""):
+        raise _two_ends()
+    if url.port is not None and not 0 < url.port < 65536:
+        raise Misconfigured("The port in DATABASE_URL is not between 1 and 65535.", hint=WRITE_IT)
+    place, mark, options = url.set(drivername="postgresql").render_as_string(hide_password=False).partition("?")
+    address = f"{place}{mark}{options.replace('+', '%20')}".replace(" ", "%20")  # a plus means it to SQLAlchemy alone
+    try:
+        psycopg.conninfo.conninfo_to_dict(address)
+    except psycopg.Error:
+        raise Misconfigured(
+            "DATABASE_URL has an option behind its ? that PostgreSQL does not know.",
+            hint="Those that there are: https://www.postgresql.org/docs/current/libpq-connect.html",
+        ) from None
+    return address
+
+
+def _parsed(text: str) -> URL:
+    if "://" not in text:
+        raise Misconfigured("DATABASE_URL does not begin with postgresql://.", hint=WRITE_IT)
+    try:
+        return make_url(text)
+    except ValueError:
+        if text.count("@") > 1:
+            raise _two_ends() from None
+        raise Misconfigured("The host or the port in DATABASE_URL cannot be read.", hint=WRITE_IT) from None
+    except Exception:  # noqa: BLE001 - the parser's message would show the password
+        raise Misconfigured("DATABASE_URL is not a database address.", hint=WRITE_IT) from None
+
+
+def _two_ends() -> Misconfigured:
+    return Misconfigured(
+        "DATABASE_URL has more than one @, so where its password ends cannot be told.",
+        hint="Write an @ in the user's name or password as %40.",
+    )
 
 
 _AWAY = (

@@ -16,11 +16,25 @@ from pathlib import Path
 from typing import Any
 
 from lazaret.kernel.errors import Unavailable
+from lazaret.kernel.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 AGAIN_S = 1.0
 """A server that is just coming or going is met in between: so long afterwards it is looked at once more."""
+
+
+def embedded_place(settings: Settings) -> Path:
+    """Where the embedded server of an installation is, or would be."""
+    return settings.lazaret_data_dir / "postgres"
+
+
+def is_there(directory: Path) -> bool:
+    """Whether a server was ever made in `directory`; a directory that we may not look into counts as one."""
+    try:
+        return (directory / "PG_VERSION").exists()
+    except PermissionError:
+        return True
 
 
 class EmbeddedPostgres:

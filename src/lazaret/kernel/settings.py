@@ -263,6 +263,13 @@ class Settings(BaseModel):
         return bool(self.time4vps_login and self.time4vps_password)
 
     @property
+    def missing_half(self) -> str | None:
+        """The variable that an account lacks of which the other half is set; None when both are, or neither."""
+        if bool(self.time4vps_login) == bool(self.time4vps_password):
+            return None
+        return "TIME4VPS_PASSWORD" if self.time4vps_login else "TIME4VPS_LOGIN"
+
+    @property
     def has_servers(self) -> bool:
         """Whether there is any list of servers to read: an account, or a file."""
         return self.has_provider or self.lazaret_static_hosts_file is not None
@@ -278,6 +285,8 @@ OF_CALLERS = {"LAZARET_URL"}
 """Variables of programs that call the API, such as `test_force_rebuild.sh`: exported beside ours, and none of ours."""
 
 _OWN_PREFIX = "LAZARET_"
+_SHARED_PREFIXES = ("TIME4VPS_", "TELEGRAM_")
+"""Other programs have names that begin like this too."""
 
 
 def known_names() -> set[str]:
@@ -286,13 +295,17 @@ def known_names() -> set[str]:
     return names | {f"{name}_FILE" for name in SECRETS}
 
 
+def environment() -> dict[str, str]:
+    """What settings are read from: the process environment, over a `.env` file in the working directory."""
+    return {**{name: value or "" for name, value in dotenv_values(".env").items()}, **os.environ}
+
+
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from `environ`, or from the process environment over a `.env` file in the working directory.
 
     Raises `Misconfigured`, which names the variable and what is wrong, never its value.
     """
-    if environ is None:
-        environ = {**{k: v or "" for k, v in dotenv_values(".env").items()}, **os.environ}
+    environ = environment() if environ is None else environ
     _refuse_unknown(environ)
     values: dict[str, Any] = {}
     for name in Settings.model_fields:
@@ -305,6 +318,22 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         raise Misconfigured(
             _explain(error), hint=f"See {document('.env.example')} for every name, its unit and meaning."
         ) from None
+
+
+def as_written(value: object) -> str:
+    """A setting's value as it stands in the environment; empty for none. `load_settings` reads it back."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case float():
+            return str(value).removesuffix(".0")
+        case (int(first), int(last)):
+            return f"{first}-{last}"
+        case frozenset() | tuple():
+            return ",".join(map(str, sorted(value) if isinstance(value, frozenset) else value))
+        case Path():
+            value = value.absolute()
+    return str(value)
 
 
 def _value_of(name: str, environ: Mapping[str, str]) -> str | None:
@@ -335,6 +364,29 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"Did you mean {near[0]}?" if near else f"See {document('.env.example')} for every name."
             raise Misconfigured(f"{name} is not a setting of Lazaret.", hint=hint)
+    for name in names_passed_over(environ):
+        meant = next((one for one in sorted(known) if _is_one_slip(name, one) and not environ.get(one)), None)
+        if meant is not None:
+            raise Misconfigured(
+                f"{name} is not a setting of Lazaret.",
+                hint=f"Did you mean {meant}? If {name} is another program's: unset it here.",
+            )
+
+
+def names_passed_over(environ: Mapping[str, str]) -> list[str]:
+    """What begins like settings of ours and is none: another program's, as far as we can tell."""
+    known = known_names()
+    return sorted(name for name in environ if name.startswith(_SHARED_PREFIXES) and name not in known)
+
+
+def _is_one_slip(written: str, meant: str) -> bool:
+    """Whether one letter is missing, too many or another one, or two neighbours are swapped. Ratios of likeness would
+    find TELEGRAM_WEBHOOK_HOST, which others have, as near to TELEGRAM_WEBHOOK_PORT as a real slip."""
+    pairs = enumerate(zip(written, meant, strict=False))
+    same = next((at for at, (one, other) in pairs if one != other), min(len(written), len(meant)))
+    rest, wanted = written[same:], meant[same:]
+    swapped = rest[1::-1] + rest[2:] if len(rest) > 1 else rest
+    return wanted in (rest[1:], swapped) or wanted[1:] in (rest, rest[1:])
 
 
 def _explain(error: ValidationError) -> str:

@@ -49,7 +49,9 @@ def up(  # noqa: PLR0917 - typer's options
 ) -> None:
     """Start a lab, or find the one that runs, and tell how to reach it."""
     if not 0 < time_scale <= 10:
-        raise InvalidInput("--time-scale must be more than 0 and at most 10.")
+        raise InvalidInput(
+            "--time-scale must be more than 0 and at most 10.", hint="Real time is 1; a tenth of it is 0.1."
+        )
     directory = LabDirectory(root, name)
     with directory.locked():
         lab = directory.running()
@@ -214,7 +216,9 @@ def _tell(lab: LabFile, *, env: bool) -> None:
         return
     health = client.health()
     if health is None:
-        raise Unavailable(f"Lab {lab.name!r} does not answer.")
+        raise Unavailable(
+            f"Lab {lab.name!r} does not answer.", hint=f"Take it up again: lazaret lab up --name {lab.name}"
+        )
     variables = lab_environment(
         base_url=f"{lab.root_url}/api",
         account=lab.account,
@@ -233,7 +237,7 @@ def _settings(pairs: list[str]) -> dict[str, Any]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
-            raise InvalidInput(f"{pair!r} is not KEY=VALUE.")
+            raise InvalidInput(f"{pair!r} is not KEY=VALUE.", hint="For example: times=3 call=resetpassword")
         if key == "handle":
             found["server_id"] = server_id_of(value)
             continue

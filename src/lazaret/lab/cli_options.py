@@ -29,14 +29,16 @@ Handle = Annotated[str, typer.Argument(help="vps-<id>")]
 
 
 def clear_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """Errors as one sentence and an exit code, never a traceback."""
+    """Errors as one line each for what and what to do, and an exit code, never a traceback."""
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
         except LazaretError as error:
-            progress(f"Error: {error}")
+            progress(f"error: {error.message}")
+            if error.hint:
+                progress(f"hint: {error.hint}")
             raise typer.Exit(2 if error.category in _WRONG_USE else 1) from None
         except KeyboardInterrupt:
             raise typer.Exit(1) from None

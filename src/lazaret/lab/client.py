@@ -87,7 +87,9 @@ class LabClient:
         try:
             answer = self._http.request(method, path, json=body, params=dict(query or {}))
         except httpx.HTTPError as error:
-            raise Unavailable(f"The lab does not answer: {type(error).__name__}.") from None
+            raise Unavailable(
+                f"The lab does not answer: {type(error).__name__}.", hint="Take it up again: lazaret lab up"
+            ) from None
         if answer.status_code >= 400:
             raise _error(answer)
         return answer.json() if answer.content else None

@@ -74,7 +74,7 @@ class Cloud:
     def server(self, server_id: int) -> CloudServer:
         """The server; `NotFound` when there is none."""
         if (server := self._servers.get(server_id)) is None:
-            raise NotFound(f"The lab has no server {handle_of(server_id)}.")
+            raise NotFound(f"The lab has no server {handle_of(server_id)}.", hint="Those that it has: lazaret lab list")
         return server
 
     def host(self, server_id: int) -> LabHost:
@@ -165,7 +165,9 @@ class Cloud:
         task = self.server(server_id).active_task
         release = self._releases.get(task.task_id) if task is not None else None
         if release is None:
-            raise Conflict(f"No task of {handle_of(server_id)} hangs.")
+            raise Conflict(
+                f"No task of {handle_of(server_id)} hangs.", hint="Only one that a switch has left hanging is ended so."
+            )
         release.set()
         self.journal.control("end-task", server_id)
 

@@ -185,7 +185,7 @@ class NspawnHost:
         """Output of a command run as root on the running host, without SSH. Raises `CommandFailed`, `Conflict`."""
         init = self._init_pid()
         if init is None:
-            raise Conflict("The host is off.")
+            raise Conflict("The host is off.", hint="Power it on first.")
         inside = ("nsenter", "--target", str(init), "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd")
         return await run(*inside, "--", *command, stdin=stdin, timeout_s=timeout_s)
 

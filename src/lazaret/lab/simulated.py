@@ -160,7 +160,7 @@ class SimulatedHost:
     async def flush_firewall(self) -> None:
         """Ends `lock_out`; it filters nothing else. Raises `Conflict` when it is off."""
         if not self._is_on:
-            raise Conflict(f"Host {self.handle_id} is off.")
+            raise Conflict(f"Host {self.handle_id} is off.", hint="Power it on first.")
         self.clear(Obstacle.LOCK_OUT)
 
     def bring_about(self, service: SimulatedService) -> None:

@@ -1,6 +1,7 @@
 """The id of a request: the caller's or a new one, in every answer, in the log, and in what the request left behind."""
 
 import logging
+import re
 
 import pytest
 import structlog
@@ -49,6 +50,18 @@ async def test_a_failure_of_ours_has_it_in_answer_and_log(api: Api, capsys: pyte
     assert "find-me-again" in answer.json()["hint"]
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "nobody foresaw this" in line]
     assert '"request_id": "find-me-again"' in line
+
+
+async def test_the_log_has_the_status_as_a_number(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(level="debug", log_format="console", redactor=Redactor())
+    try:
+        await api[""].get("/api/servers/")
+        await api["viewer"].get("/api/servers/")
+    finally:
+        logging.getLogger().handlers[:] = []
+        structlog.reset_defaults()
+    lines = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().err).splitlines() if "answered" in line]
+    assert [re.search(r"status=(\S+)", line)[1] for line in lines] == ["401", "200"], lines  # type: ignore[index]
 
 
 async def test_what_a_request_asks_for_carries_its_id(api: Api) -> None:

@@ -242,3 +242,17 @@ async def test_every_answer_tells_a_browser_to_run_and_guess_nothing(api: Api) -
         assert "frame-ancestors 'none'" in headers["content-security-policy"], path
         assert headers["x-content-type-options"] == "nosniff", path
         assert "unsafe" not in headers["content-security-policy"], path
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", ""])
+async def test_json_that_does_not_say_so(api: Api, kind: str) -> None:
+    """As `curl -d` sends it."""
+    for method, path in (("PATCH", "/api/servers/vps-900001"), ("POST", "/api/tokens/")):
+        headers = {"Content-Type": kind} if kind else {}
+        answer = await api["admin"].request(method, path, content=b'{"notes": "n", "name": "n"}', headers=headers)
+        problem = answer.json()
+        assert answer.status_code == 422 and problem["code"] == "invalid_input", problem
+        assert "Content-Type: application/json" in problem["hint"] and "JSON" in problem["detail"], problem
+        assert kind in problem["detail"]
+    told = await api["admin"].patch("/api/servers/vps-900001", json=["notes"])
+    assert "Content-Type" not in told.json()["hint"], "who says JSON is told what is wrong with it"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
+import asyncssh
 import psycopg
 import pytest
 from cryptography.fernet import Fernet
@@ -61,6 +62,22 @@ async def test_a_fresh_installation_lacks_things_and_nothing_is_broken(doctor: D
     assert all(one.cure for one in found.values() if one.state != "ok")
 
 
+async def test_where_nothing_ever_was_it_makes_nothing(tmp_path: Path) -> None:
+    """A misspelt directory must not become an installation by being looked at."""
+    there = tmp_path / "mis" / "spelt"
+    patient = Patient(load_settings({"LAZARET_DATA_DIR": str(there), "TELEGRAM_ADMIN_IDS": ""}))
+    found = {finding.check: finding for finding in await examine(patient, QUICK)}
+    assert not list(tmp_path.iterdir())
+    assert not [one for one in found.values() if one.state == "broken"], found
+    says(found["disk"], "missing", f"{there} is not there yet", "lazaret up")
+    says(found["database"], "missing", "embedded: none yet", "lazaret up")
+    says(found["schema"], "missing", "no tables yet", "lazaret up")
+    says(found["master key"], "missing", "none yet", "lazaret up")
+    says(found["clocks"], "unknown", "there is no database yet", "lazaret up")
+    says(found["processes"], "missing", "none runs", "lazaret up")
+    says(found["backup"], "missing", "none was ever made", "lazaret backup FILE")
+
+
 # --- the database
 
 
@@ -101,7 +118,11 @@ async def test_a_wrong_password(doctor: Doctor, postgres: str) -> None:
 
 
 async def test_tables_of_another_version(doctor: Doctor, conninfo: str, empty_conninfo: str) -> None:
-    says((await doctor(DATABASE_URL=empty_conninfo))["schema"], "missing", "no tables yet", "lazaret up")
+    found = await doctor(DATABASE_URL=empty_conninfo)
+    says(found["schema"], "missing", "no tables yet", "lazaret up")
+    says(found["processes"], "missing", "none runs", "lazaret up")
+    says(found["backup"], "missing", "none was ever made", "lazaret backup FILE")
+    says(found["clocks"], "ok", "from the database's", "")
     await migrations.upgrade_schema(empty_conninfo, "0006")
     found = await doctor(DATABASE_URL=empty_conninfo)
     says(found["schema"], "broken", "of an older version", "Start this version once")
@@ -143,7 +164,9 @@ async def test_an_access_key_that_is_gone_or_open_to_all(doctor: Doctor, db: Dat
     path.write_bytes(a_key())
     says((await doctor())["access key"], "broken", f"others may read {path}", f"chmod 600 {path}")
     path.chmod(0o600)
-    says((await doctor())["access key"], "ok", "ssh-ed25519 ", "")
+    finding = (await doctor())["access key"]
+    says(finding, "ok", "ssh-ed25519 ", "")
+    assert asyncssh.import_public_key(finding.what), "all of it, to be pasted"
 
 
 def a_key() -> bytes:

@@ -27,6 +27,25 @@ async def test_an_encoding_that_cannot_hold_every_text(shell: Shell, postgres: s
     assert (finished.code, "SQL_ASCII" in finished.err, "createdb" in finished.err) == (2, True, True), finished
 
 
+async def test_a_user_who_may_not_make_tables(shell: Shell, postgres: str) -> None:
+    """The cure that is named is typed, and helps."""
+    name = f"poor_{os.getpid()}"
+    run_sql(postgres, f"create role {name} login password 'a-hidden-word'")
+    run_sql(postgres, f"create database {name} encoding 'UTF8' template template0")
+    shell.environment["DATABASE_URL"] = postgres.replace("//postgres:@", f"//{name}:a-hidden-word@").replace(
+        "/postgres?", f"/{name}?"
+    )
+    refused = await shell.run("servers")
+    assert (refused.code, "may not make tables" in refused.err, "a-hidden-word" in refused.err) == (2, True, False), (
+        refused
+    )
+    run_sql(postgres, refused.err.partition("own the database: ")[2].strip())
+    done = await shell.run("servers")
+    run_sql(postgres, f"drop database {name}")
+    run_sql(postgres, f"drop role {name}")
+    assert done.code == 0, done
+
+
 async def test_what_runs_goes_on_while_the_schema_is_expanded(shell: Shell, conninfo: str) -> None:
     shell.environment["DATABASE_URL"] = conninfo
     up = await start_up(shell)

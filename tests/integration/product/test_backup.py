@@ -438,11 +438,17 @@ async def test_the_doctor_misses_a_backup(installation: Office) -> None:
             at = installation.clock.now() - timedelta(days=age_days)
             audit.record(session, OPERATOR, "backup.write", "backup", at=at)
         found.append(await check_backup("backup", patient))
+    async with installation.db.transaction() as session:
+        at = installation.clock.now()
+        audit.record(session, OPERATOR, "backup.restore", "backup", at=at, origin="made yesterday on old")
+    found.append(await check_backup("backup", patient))
     assert [(one.state, one.what[:21]) for one in found] == [
         ("missing", "none was ever made"),
         ("missing", "the last one was made"),
         ("ok", "the last one was made"),
+        ("missing", "none was made here si"),
     ]
+    assert found[-1].what.endswith("when this was restored from one made yesterday on old")
 
 
 async def test_a_token_restores_nothing(shell: Shell, backup: Path) -> None:

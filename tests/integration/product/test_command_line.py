@@ -70,7 +70,13 @@ async def test_port_taken(shell: Shell) -> None:
         (["token", "create", " "], 2, "1 to 200 characters"),
         (["servers", "--status", "sleepy"], 2, "sleepy"),
         (["nonsense"], 2, "No such command"),
-        (["lab", "power-off", "vps-1", "--name", "no-such-lab"], 1, "no-such-lab"),
+        (
+            ["lab", "power-off", "vps-1", "--name", "no-such-lab"],
+            1,
+            "error: Lab 'no-such-lab' does not run. hint: Start",
+        ),
+        (["lab", "up", "--time-scale", "11"], 2, "error: --time-scale must be more than 0 and at most 10. hint: "),
+        (["restore", "/nowhere.lazaret"], 2, "error: /nowhere.lazaret cannot be read: No such file or directory."),
     ],
 )
 async def test_wrong_use_is_told_clearly(
@@ -104,6 +110,27 @@ async def test_unknown_setting_stops_the_start(shell: Shell) -> None:
     assert "LAZARET_PORT" in finished.err
 
 
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("mysql://u:secretpw@h/x", "does not name a PostgreSQL database"),
+        ("u:secretpw@127.0.0.1/x", "does not begin with postgresql://"),
+        ("postgresql://u:secretpw@127.0.0.1:port/x", "host or the port"),
+        ("postgresql+psycopg://u:secretpw@127.0.0.1:9/x", "no answer from 127.0.0.1 port 9: Connection refused"),
+        ("postgresql://u:secretpw#@127.0.0.1:9/x", "no answer from 127.0.0.1 port 9: Connection refused"),
+    ],
+)
+async def test_an_address_that_cannot_be_used(shell: Shell, address: str, says: str) -> None:
+    """Every command says the same of it, the doctor too, and none its password."""
+    shell.environment["DATABASE_URL"] = address
+    for command in (["servers"], ["up"], ["token", "list"], ["doctor"], ["doctor", "--json"]):
+        finished = await shell.run(*command)
+        told = " ".join((finished.out + finished.err).split())
+        assert finished.code in {1, 2} and says in told, finished
+        assert "secretpw" not in told, finished
+        assert ("error: " in told and "hint: " in told) or command[0] == "doctor", finished
+
+
 async def test_half_a_list_of_ids_is_no_list(shell: Shell) -> None:
     shell.environment["TIME4VPS_MANAGED_SERVER_IDS"] = "900001,9o0002"
     finished = await shell.run("servers")
@@ -124,9 +151,17 @@ async def test_tokens_and_json(shell: Shell) -> None:
 
 
 async def test_doctor_finds_what_is_missing(shell: Shell) -> None:
+    looked = await shell.run("doctor", "--json")
+    findings = {row["check"]: row for row in json.loads(looked.out)}
+    assert looked.code == 0 and findings["database"]["state"] == "missing"
+    assert findings["provider"]["state"] == "missing"
+    assert not (shell.directory / "data").exists(), "it changes nothing"
+    await shell.run("token", "create", "ci")
     findings = {row["check"]: row for row in json.loads((await shell.run("doctor", "--json")).out)}
     assert findings["database"]["state"] == "ok"
-    assert findings["provider"]["state"] == "missing"
+    shell.environment["TIME4VPS_LOGIN"] = "a"
+    half = await shell.run("doctor")
+    assert (half.code, "TIME4VPS_PASSWORD is missing" in " ".join(half.out.split())) == (1, True), half
     shell.environment |= {
         "TIME4VPS_LOGIN": "a",
         "TIME4VPS_PASSWORD": "b",
@@ -135,6 +170,30 @@ async def test_doctor_finds_what_is_missing(shell: Shell) -> None:
     broken = await shell.run("doctor")
     assert broken.code == 1
     assert "cannot be reached" in " ".join(broken.out.split())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["servers"],
+        ["why", "vps-1"],
+        ["users"],
+        ["audit"],
+        ["incidents"],
+        ["freeze"],
+        ["token", "list"],
+        ["deployments"],
+        ["mcp"],
+        ["backup", "FILE", "--passphrase-stdin"],
+    ],
+)
+async def test_where_nothing_ever_was_a_command_says_so(shell: Shell, command: list[str]) -> None:
+    """A misspelt directory must not become an installation in which there is nothing, and which can be frozen."""
+    finished = await shell.run(*command, stdin="a long passphrase\n")
+    assert (finished.code, f"There is no Lazaret in {shell.directory / 'data'} yet" in finished.err) == (2, True), (
+        finished
+    )
+    assert "hint: Start it: lazaret up" in finished.err and not (shell.directory / "data").exists(), finished
 
 
 async def test_with_a_token_the_command_line_may_what_its_role_may(shell: Shell) -> None:

@@ -48,6 +48,7 @@ async def test_log_level(shell: Shell, up: Up) -> None:
         (["debug", "--for", "2d"], 2, "longer than a day"),
     ],
 )
-async def test_wrong_use(shell: Shell, arguments: list[str], code: int, says: str) -> None:
+async def test_wrong_use(shell: Shell, conninfo: str, arguments: list[str], code: int, says: str) -> None:
+    shell.environment["DATABASE_URL"] = conninfo
     finished = await shell.run("log-level", *arguments)
     assert (finished.code, says in " ".join((finished.err + finished.out).split())) == (code, True), finished

@@ -9,10 +9,11 @@ import yaml
 from lazaret.adapters.static.hosts import HostsFileUnreadable
 from lazaret.alerting.self_watch import ProcessState, ProcessView
 from lazaret.entrypoints.doctor import clocks, processes
-from lazaret.entrypoints.doctor.examination import CHECKS, examine
-from lazaret.entrypoints.doctor.finding import Finding, Patient
+from lazaret.entrypoints.doctor.examination import CHECKS, _show, examine, judge_names
+from lazaret.entrypoints.doctor.finding import Finding, Patient, State
 from lazaret.kernel.processes import LoopHealth
 from lazaret.kernel.settings import load_settings
+from lazaret.servers.access import PortState
 
 HOST = {"id": 1, "name": "web-1", "address": "203.0.113.1", "managed": True}
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8qBwvRrRrG9vZKkzv0mYQWqvYbQ6cYp7cYwW0kUd1H"
@@ -60,8 +61,48 @@ async def test_what_is_needed_with_a_file_and_without() -> None:
     assert (await checked("provider", None)).state == "missing"
     assert (await checked("provider", path)).state == "ok"
     assert "LAZARET_ANCHORS" in (await checked("anchors", path)).cure
-    assert (await checked("anchors", path, LAZARET_ANCHORS="203.0.113.9:53")).state == "ok"
-    assert (await checked("anchors", None)).state == "ok"
+    finding = await checked("anchors", None)
+    assert (finding.state, "none needed" in finding.what) == ("ok", True), finding
+    account = {"TIME4VPS_LOGIN": "x", "TIME4VPS_PASSWORD": "y"}
+    assert (await checked("anchors", None, **account)).what == "the provider's API"
+
+
+ANSWERS = {("203.0.113.9", 53): PortState.OPEN, ("2001:db8::1", 443): PortState.REFUSED}
+
+
+@pytest.mark.parametrize(
+    ("anchors", "state", "what"),
+    [
+        ("203.0.113.9:53", "ok", "203.0.113.9:53 answers"),
+        ("203.0.113.9:53,[2001:db8::1]:443", "ok", "203.0.113.9:53, [2001:db8::1]:443 answer"),
+        ("nonsense:53", "broken", "no answer from nonsense:53"),
+        ("nonsense:53,203.0.113.9:54", "broken", "no answer from nonsense:53 or 203.0.113.9:54"),
+        ("203.0.113.9:53,nonsense:53", "missing", "203.0.113.9:53 answers; no answer from nonsense:53"),
+    ],
+)
+async def test_anchors_are_tried(anchors: str, state: str, what: str) -> None:
+    async def knock(host: str, port: int) -> PortState:
+        return ANSWERS.get((host, port), PortState.SILENT)
+
+    finding = await dict(CHECKS)["anchors"](
+        "anchors", Patient(load_settings({"LAZARET_ANCHORS": anchors}), knock=knock)
+    )
+    assert (finding.state, what in finding.what, "LAZARET_ANCHORS" in finding.cure) == (state, True, state != "ok")
+
+
+@pytest.mark.parametrize("hosts", [None, Path("/nowhere.yml")])
+@pytest.mark.parametrize(
+    ("given", "missing"), [("TIME4VPS_LOGIN", "TIME4VPS_PASSWORD"), ("TIME4VPS_PASSWORD", "TIME4VPS_LOGIN")]
+)
+async def test_half_an_account(hosts: Path | None, given: str, missing: str) -> None:
+    finding = await checked("provider", hosts, **{given: "x"})
+    assert (finding.state, f"{missing} is missing" in finding.what, missing in finding.cure) == ("broken", True, True)
+
+
+def test_names_that_are_passed_over_are_told() -> None:
+    assert judge_names([]).what == "all names and values are understood"
+    finding = judge_names(["TELEGRAM_CHAT_ID", "TELEGRAM_TOKEN"])
+    assert (finding.state, finding.what.endswith("TELEGRAM_CHAT_ID, TELEGRAM_TOKEN")) == ("ok", True)
 
 
 async def test_a_full_disk(tmp_path: Path) -> None:
@@ -78,6 +119,20 @@ async def test_a_data_directory_that_cannot_be_written(tmp_path: Path) -> None:
     patient = Patient(load_settings({"LAZARET_DATA_DIR": str(tmp_path / "file" / "data")}))
     (finding,) = await examine(patient, [("disk", dict(CHECKS)["disk"])])
     assert (finding.state, "LAZARET_DATA_DIR" in finding.cure) == ("broken", True), finding
+
+
+async def test_a_data_directory_that_is_not_there_yet(tmp_path: Path) -> None:
+    patient = Patient(load_settings({"LAZARET_DATA_DIR": str(tmp_path / "a" / "b")}), free_mb=lambda path: 500)
+    (finding,) = await examine(patient, [("disk", dict(CHECKS)["disk"])])
+    assert (finding.state, "not there yet" in finding.what) == ("missing", True), finding
+    patient.free_mb = lambda path: 499 if path == tmp_path else 10**6
+    (finding,) = await examine(patient, [("disk", dict(CHECKS)["disk"])])
+    assert (finding.state, list(tmp_path.iterdir())) == ("broken", []), finding
+
+
+def test_what_is_to_be_copied_is_not_folded(capsys: pytest.CaptureFixture[str]) -> None:
+    _show([Finding("access key", State.OK, f"{KEY} {'x' * 300}", is_to_copy=True), Finding("disk", State.OK, "room")])
+    assert f"\naccess key:\n{KEY} {'x' * 300}\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

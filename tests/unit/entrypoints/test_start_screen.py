@@ -40,6 +40,12 @@ def test_the_first_token_is_shown_and_no_password() -> None:
     [
         ({}, ["TIME4VPS_LOGIN", "LAZARET_STATIC_HOSTS_FILE", "lazaret lab up", "TIME4VPS_MANAGED_SERVER_IDS"]),
         (ACCOUNT, ["TIME4VPS_MANAGED_SERVER_IDS"]),
+        ({"TIME4VPS_LOGIN": "x"}, ["half of the account: TIME4VPS_PASSWORD is not set"]),
+        ({"TIME4VPS_PASSWORD": "x"}, ["half of the account: TIME4VPS_LOGIN is not set"]),
+        (
+            {"TIME4VPS_LOGIN": "x", "LAZARET_STATIC_HOSTS_FILE": "/nowhere.yml"},
+            ["half of the account: TIME4VPS_PASSWORD is not set"],
+        ),
         (ACCOUNT | {"TIME4VPS_MANAGED_SERVER_IDS": "1,2"}, []),
     ],
 )

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lazaret.kernel.errors import Misconfigured
-from lazaret.kernel.settings import Settings, known_names, load_settings
+from lazaret.kernel.settings import Settings, as_written, known_names, load_settings, names_passed_over
 
 PROMISED = [
     "PROVISIONING_TIMEOUT",
@@ -135,6 +135,74 @@ def test_what_the_scripts_read_may_be_exported() -> None:
     assert load_settings({"LAZARET_URL": "http://localhost:8000"}) == load_settings({})
     with pytest.raises(Misconfigured, match="LAZARET_URLS is not a setting"):
         load_settings({"LAZARET_URLS": "http://localhost:8000"})
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("TIME4VPS_LOGN", "TIME4VPS_LOGIN"),
+        ("TIME4VPS_LOIGN", "TIME4VPS_LOGIN"),
+        ("TIME4VPS_PASSWWORD", "TIME4VPS_PASSWORD"),
+        ("TIME4VPS_PASSWORD_FILES", "TIME4VPS_PASSWORD_FILE"),
+        ("TIME4VPS_MANAGED_SERVER_ID", "TIME4VPS_MANAGED_SERVER_IDS"),
+        ("TIME4VPS_USERNAMF", "TIME4VPS_USERNAME"),
+        ("TELEGRAM_BOT_TOKN", "TELEGRAM_BOT_TOKEN"),
+        ("TELEGRAM_ADMIN_ID", "TELEGRAM_ADMIN_IDS"),
+    ],
+)
+def test_a_slip_in_a_name_that_others_use_the_beginning_of_too(typed: str, meant: str) -> None:
+    with pytest.raises(Misconfigured, match=f"{typed} is not a setting") as refused:
+        load_settings({typed: "1"})
+    assert f"Did you mean {meant}?" in refused.value.hint and "unset it" in refused.value.hint
+    if not meant.endswith("_FILE"):
+        assert load_settings({typed: "1", meant: "1"}) == load_settings({meant: "1"}), "ours is set: it is another's"
+
+
+OF_OTHERS = [
+    "TELEGRAM_TOKEN",
+    "TELEGRAM_API_ID",
+    "TELEGRAM_API_HASH",
+    "TELEGRAM_BOT_NAME",
+    "TELEGRAM_CHAT_ID",
+    "TELEGRAM_WEBHOOK_HOST",
+    "TELEGRAM_WEBHOOK_PATH",
+    "TELEGRAM_WEBHOOK_SECRET",
+    "TIME4VPS_API_KEY",
+]
+
+
+def test_what_others_have_stops_nothing_and_is_known() -> None:
+    environ = dict.fromkeys(OF_OTHERS, "1")
+    assert load_settings(environ) == load_settings({})
+    assert names_passed_over(environ | {"TELEGRAM_BOT_TOKEN": "1", "PATH": "/"}) == sorted(OF_OTHERS)
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({}, None),
+        ({"TIME4VPS_LOGIN": "x", "TIME4VPS_PASSWORD": "y"}, None),
+        ({"TIME4VPS_LOGIN": "x"}, "TIME4VPS_PASSWORD"),
+        ({"TIME4VPS_PASSWORD": "y"}, "TIME4VPS_LOGIN"),
+    ],
+)
+def test_half_an_account_names_the_other_half(given: dict[str, str], missing: str | None) -> None:
+    assert load_settings(given).missing_half == missing
+
+
+def test_a_value_is_written_as_it_is_read() -> None:
+    given = {
+        "LAZARET_ANCHORS": "192.0.2.1:53,[2001:db8::1]:443",
+        "LAZARET_DEPLOY_PORTS": "2000-2001",
+        "LAZARET_MCP_WRITE": "true",
+        "LAZARET_STORM_QUIET": "0.0000123",
+        "TIME4VPS_MANAGED_SERVER_IDS": "7,12",
+        "LAZARET_DATA_DIR": "/srv/lazaret",
+    }
+    settings = load_settings(given)
+    written = {name: as_written(getattr(settings, name.lower())) for name in given}
+    assert load_settings(written) == settings
+    assert written | {"LAZARET_STORM_QUIET": ""} == given | {"LAZARET_STORM_QUIET": ""}
 
 
 def test_no_error_shows_a_secret() -> None:

@@ -28,7 +28,7 @@ class CorrelatedApp(FastAPI):
         async def answer(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status = int(message["status"])  # an HTTPStatus would stand in the log as <HTTPStatus.OK: 200>
                 MutableHeaders(scope=message)[HEADER] = request_id
             await send(message)
 

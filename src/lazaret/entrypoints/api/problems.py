@@ -62,21 +62,7 @@ def add_problem_handlers(app: FastAPI, redactor: Redactor) -> None:
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         if is_page(request.url.path):
             return error_page(request, NotFound("There is no such page."), HTTPStatus.NOT_FOUND)
-        errors = [
-            {
-                "where": [redactor.clean(str(part)) for part in one["loc"]],
-                "message": redactor.clean(one["msg"].removeprefix("Value error, ")),
-            }
-            for one in error.errors()
-        ]
-        detail = "; ".join(f"{'.'.join(one['where'])}: {one['message']}" for one in errors[:5])
-        return problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "invalid_input",
-            redactor.clean(detail),
-            hint="See /openapi.json for what is accepted.",
-            errors=errors,
-        )
+        return await known(request, _not_json(request)) if _is_not_json(request, error) else _invalid(error, redactor)
 
     @app.exception_handler(DataError)
     @app.exception_handler(UnicodeEncodeError)
@@ -108,3 +94,37 @@ def add_problem_handlers(app: FastAPI, redactor: Redactor) -> None:
             hint=f"The log has the details under {reference}.",
             reference=reference,
         )
+
+
+def _invalid(error: RequestValidationError, redactor: Redactor) -> JSONResponse:
+    """Every place that is wrong, for programs, and the first five in one sentence."""
+    errors = [
+        {
+            "where": [redactor.clean(str(part)) for part in one["loc"]],
+            "message": redactor.clean(one["msg"].removeprefix("Value error, ")),
+        }
+        for one in error.errors()
+    ]
+    detail = "; ".join(f"{'.'.join(one['where'])}: {one['message']}" for one in errors[:5])
+    return problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "invalid_input",
+        redactor.clean(detail),
+        hint="See /openapi.json for what is accepted.",
+        errors=errors,
+    )
+
+
+def _is_not_json(request: Request, error: RequestValidationError) -> bool:
+    """Whether a body was refused as a whole, and did not say that it is JSON: curl calls what it sends a form."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_json = kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+    return not is_json and any(one["loc"] == ("body",) and one["type"] != "missing" for one in error.errors())
+
+
+def _not_json(request: Request) -> InvalidInput:
+    kind = request.headers.get("content-type", "")
+    return InvalidInput(
+        f"The body was sent as {kind}, not as JSON." if kind else "The body was sent without saying that it is JSON.",
+        hint="Send the header with it: Content-Type: application/json",
+    )

@@ -68,20 +68,27 @@ async def check(handle: Handle, as_json: AsJson = False) -> None:
 
 
 def _in_words(report: Mapping[str, Any]) -> dict[str, str]:
-    """A report field by field: parts as `name value`, lists with commas."""
+    """A report field by field: parts as `name value`, lists with commas; what is empty or not known is left out."""
 
     def words(value: object) -> str:
         match value:
             case Mapping():
-                return ", ".join(f"{name} {words(part)}" for name, part in value.items())
+                parts = {name: words(part) for name, part in value.items()}
+                return ", ".join(f"{name} {part}" for name, part in parts.items() if part)
             case list():
                 return ", ".join(map(words, value))
             case bool():
                 return "yes" if value else "no"
+            case None:
+                return ""
             case _:
                 return str(value)
 
-    return {name.replace("_", " "): words(value) for name, value in report.items() if name != "ok"}
+    told = {name: value for name, value in report.items() if name != "ok"}
+    if isinstance(clock := told.get("clock"), Mapping) and isinstance(seconds := clock.get("unix_time"), int | float):
+        shown = f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        told["clock"] = {"shows": shown, **{name: value for name, value in clock.items() if name != "unix_time"}}
+    return {name.replace("_", " "): words(value) for name, value in told.items()}
 
 
 @command

@@ -63,11 +63,12 @@ async def restore(
             "A restore is for the owner of this machine, not for a token: there is nothing yet that knows it.",
             hint="Unset LAZARET_TOKEN.",
         )
-    passphrase = _passphrase(passphrase_file, from_stdin=passphrase_stdin, is_new=False)
-    from lazaret.entrypoints.safekeeping.restore import look_into, missing_keys  # noqa: PLC0415
+    from lazaret.entrypoints.safekeeping.restore import check_readable, look_into, missing_keys  # noqa: PLC0415
     from lazaret.entrypoints.safekeeping.restore import restore as bring_back  # noqa: PLC0415
     from lazaret.kernel.clock import SystemClock  # noqa: PLC0415
 
+    check_readable(file)
+    passphrase = _passphrase(passphrase_file, from_stdin=passphrase_stdin, is_new=False)
     found = look_into(file, passphrase)
     if check:
         typer.echo(f"{file} is whole: {found.origin}, {_in_words(found.counts)}.")

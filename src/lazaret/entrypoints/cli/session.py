@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 import typer
 
 from lazaret.entrypoints.cli.permissions import needs
-from lazaret.kernel.embedded_postgres import warm_up
-from lazaret.kernel.errors import Category, Forbidden, LazaretError
+from lazaret.kernel.embedded_postgres import embedded_place, is_there, warm_up
+from lazaret.kernel.errors import Category, Forbidden, LazaretError, NotFound
 from lazaret.kernel.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -35,8 +35,18 @@ _caller: ContextVar[str] = ContextVar("caller", default="")
 
 WRONG_USE = frozenset({Category.INVALID, Category.NOT_FOUND, Category.UNAUTHENTICATED})
 
+FOUNDING = frozenset({"tokens.create"})
+"""Commands that may be the first ever: a token is made before what is to use it starts. Any other one would read, or
+freeze, an empty installation that it had just made, in a directory whose name was misspelt."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class NothingThere(NotFound):
+    """No Lazaret was ever started where this command looks for it."""
+
+    code = "nothing_there"
 
 
 def command(function: Callable[P, Awaitable[None] | None]) -> Callable[P, None]:
@@ -74,11 +84,20 @@ def fail(error: LazaretError) -> NoReturn:
     raise typer.Exit(2 if error.category in WRONG_USE else 1)
 
 
-def prepare(level: str | None = None) -> "tuple[Settings, Redactor]":
-    """Settings, logging at `level` or as configured, and the embedded database, where it is ours, on its way."""
+def prepare(level: str | None = None, *, may_found: bool = True) -> "tuple[Settings, Redactor]":
+    """Settings, logging at `level` or as configured, and the embedded database, where it is ours, on its way.
+
+    Raises `NothingThere` where it would have to be made first, unless the command `may_found` an installation.
+    """
     settings = load_settings()
     if settings.database_url is None:
-        warm_up(settings.lazaret_data_dir / "postgres")
+        place = embedded_place(settings)
+        if not may_found and not is_there(place):
+            raise NothingThere(
+                f"There is no Lazaret in {settings.lazaret_data_dir} yet.",
+                hint="Start it: lazaret up. If it is elsewhere, set LAZARET_DATA_DIR or DATABASE_URL as it has them.",
+            )
+        warm_up(place)
     from lazaret.kernel.logging import configure_logging  # noqa: PLC0415
     from lazaret.kernel.secrets import Redactor  # noqa: PLC0415
 
@@ -92,7 +111,7 @@ def prepare(level: str | None = None) -> "tuple[Settings, Redactor]":
 @asynccontextmanager
 async def office() -> "AsyncIterator[Office]":
     """The office of this machine, for one command that may run; only what goes wrong is logged."""
-    settings, redactor = prepare("warning")
+    settings, redactor = prepare("warning", may_found=_running.get() in FOUNDING)
     from lazaret.entrypoints.office import open_office  # noqa: PLC0415
     from lazaret.kernel.correlation import bind, new_request_id  # noqa: PLC0415
 

@@ -1,28 +1,33 @@
 """The database: whether it answers, is one that we can use, and has the schema of this version."""
 
 import psycopg
-from sqlalchemy.engine import make_url
 
 from lazaret import __version__, migrations
-from lazaret.entrypoints.doctor.finding import Finding, Patient, State
+from lazaret.entrypoints.doctor.finding import START, Finding, Patient, State
+from lazaret.entrypoints.no_answer import MAKE_ONE, no_answer
 from lazaret.entrypoints.office import database_address
 from lazaret.kernel.database import Database
+from lazaret.kernel.embedded_postgres import embedded_place, is_there
 from lazaret.migrations import Standing
 
 PATIENCE_S = 5
 OLDEST = 14
 """The oldest PostgreSQL that has all that we use."""
-MOVE = f"make one with: {migrations.CREATE_UTF8}"
 
 
 async def check_database(name: str, patient: Patient) -> Finding:
     """Reachable, new enough, and able to hold every character."""
-    kind = "DATABASE_URL" if patient.settings.database_url else "embedded"
-    db = Database(await database_address(patient.settings, patient.closing), pool_size=1)
+    settings = patient.settings
+    kind = "DATABASE_URL" if settings.database_url else "embedded"
+    if settings.database_url is None and not is_there(embedded_place(settings)):
+        patient.is_new = True
+        return Finding(name, State.MISSING, f"{kind}: none yet", START)
+    db = Database(await database_address(settings, patient.closing), pool_size=1)
     try:
         connection = await psycopg.AsyncConnection.connect(db.conninfo, autocommit=True, connect_timeout=PATIENCE_S)
     except psycopg.OperationalError as error:
-        return _unreachable(name, patient, db.conninfo, str(error))
+        reason = no_answer(db.conninfo, error)
+        return Finding(name, State.BROKEN, reason.what, reason.cure)
     async with connection:
         version = connection.info.server_version // 10000
         encoding = connection.info.parameter_status("server_encoding")
@@ -33,7 +38,7 @@ async def check_database(name: str, patient: Patient) -> Finding:
             name,
             State.BROKEN,
             f"{kind}: the database's encoding is {encoding}, which cannot hold every text",
-            f"Use a database with the encoding UTF8: {MOVE}; then set DATABASE_URL to it (pg_dump and psql move data).",
+            f"Use one with the encoding UTF8: {MAKE_ONE}; then set DATABASE_URL to it (pg_dump and psql move data).",
         )
     patient.closing.push_async_callback(db.close)
     patient.conninfo, patient.opened = db.conninfo, db
@@ -42,9 +47,13 @@ async def check_database(name: str, patient: Patient) -> Finding:
 
 async def check_schema(name: str, patient: Patient) -> Finding:
     """The tables are those of this version."""
-    assert patient.db
-    match await migrations.standing(patient.conninfo):
+    standing = Standing.EMPTY
+    if not patient.is_new:
+        assert patient.db
+        standing = await migrations.standing(patient.conninfo)
+    match standing:
         case Standing.EMPTY:
+            patient.is_new = True
             return Finding(name, State.MISSING, "no tables yet", "Start Lazaret: `lazaret up` makes them.")
         case Standing.OLDER:
             cure = "Start this version once (`lazaret up`, or restart the services): it brings them up to date."
@@ -53,18 +62,3 @@ async def check_schema(name: str, patient: Patient) -> Finding:
             cure = "Install that newer version here too, or restore the backup from before the upgrade."
             return Finding(name, State.BROKEN, f"the tables are of a version newer than {__version__}", cure)
     return Finding(name, State.OK, "the tables are those of this version")
-
-
-def _unreachable(name: str, patient: Patient, conninfo: str, said: str) -> Finding:
-    """By the server's words, where they are known; they name host and user, never the password."""
-    url = make_url(conninfo)
-    where = f"{url.host or 'localhost'} port {url.port or 5432}"
-    if "password authentication failed" in said or "no password supplied" in said:
-        cure = f"Mend user and password in DATABASE_URL, or: ALTER ROLE {url.username} PASSWORD '...'"
-        return Finding(name, State.BROKEN, f"the server at {where} refuses the user {url.username}", cure)
-    if "does not exist" in said:
-        cure = f"Mend the name in DATABASE_URL, or {MOVE}"
-        return Finding(name, State.BROKEN, f"the server at {where} has no database or user of that name", cure)
-    text = patient.redactor.clean(" ".join(said.split()))[:200]
-    cure = "Start PostgreSQL; check host and port in DATABASE_URL, listen_addresses, pg_hba.conf and the firewall."
-    return Finding(name, State.BROKEN, f"no answer from {where}: {text}", cure)

@@ -13,6 +13,9 @@ from lazaret.kernel.clock import Clock, SystemClock
 from lazaret.kernel.database import Database
 from lazaret.kernel.secrets import Redactor
 from lazaret.kernel.settings import Settings
+from lazaret.servers.access import PortState
+
+KNOCK_S = 3.0
 
 
 class State(StrEnum):
@@ -36,6 +39,8 @@ class Finding:
     state: State
     what: str
     cure: str = ""
+    is_to_copy: bool = False
+    """Somebody will copy what was found: it stands below the table, which would fold it."""
 
 
 class NotLookedAt(Exception):
@@ -46,8 +51,17 @@ class NotLookedAt(Exception):
         self.why, self.cure = why, cure
 
 
+START = "Start Lazaret: `lazaret up` makes it."
+
+
 def _free_mb(path: Path) -> int:
     return shutil.disk_usage(path).free // 1048576
+
+
+async def _knock(host: str, port: int) -> PortState:
+    from lazaret.adapters.ssh import AsyncSshAccess  # noqa: PLC0415 - heavy
+
+    return await AsyncSshAccess().probe_port(host, port, timeout_s=KNOCK_S)
 
 
 @dataclass(slots=True)
@@ -59,9 +73,13 @@ class Patient:
     programs: Path = Path(sys.executable).parent
     """Where the programs of our own libraries are."""
     free_mb: Callable[[Path], int] = _free_mb
+    knock: Callable[[str, int], Awaitable[PortState]] = _knock
+    """Whether anything answers at a host and a port, within a few seconds."""
     redactor: Redactor = field(default_factory=Redactor)
     closing: AsyncExitStack = field(default_factory=AsyncExitStack)
     """What was opened for the examination and ends with it."""
+    is_new: bool = False
+    """Nothing was ever stored: there is no database yet, or no table in it."""
     conninfo: str = ""
     """Set once the database answered."""
     opened: Database | None = None
@@ -71,6 +89,8 @@ class Patient:
     @property
     def db(self) -> Database:
         """The database that answered. Raises `NotLookedAt`."""
+        if self.opened is None and self.is_new:
+            raise NotLookedAt("there is no database yet", START)
         if self.opened is None:
             raise NotLookedAt("the database does not answer", "Mend the database first.")
         return self.opened

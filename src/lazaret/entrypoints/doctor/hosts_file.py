@@ -1,9 +1,10 @@
 """The hosts of a file, and the places by which the monitor sees whether it is cut off itself."""
 
+import asyncio
 import os
 
 from lazaret.entrypoints.doctor.finding import Finding, Patient, State
-from lazaret.servers.access import KeyLogin
+from lazaret.servers.access import KeyLogin, PortState
 
 
 async def check_hosts_file(name: str, patient: Patient) -> Finding:
@@ -37,12 +38,32 @@ async def check_anchors(name: str, patient: Patient) -> Finding:
     """Without a place outside the fleet the monitor cannot tell its own blindness from the loss of all."""
     settings = patient.settings
     if settings.lazaret_anchors:
-        return Finding(name, State.OK, ", ".join(settings.lazaret_anchors))
-    if settings.has_provider or not settings.has_servers:
+        return await _tried(name, patient)
+    if settings.has_provider:
         return Finding(name, State.OK, "the provider's API")
+    if not settings.has_servers:
+        return Finding(name, State.OK, "none needed: there is no server to watch")
     return Finding(
         name,
         State.MISSING,
         "there is no place by which the monitor sees whether it is cut off itself",
         "Set LAZARET_ANCHORS to some host:port outside your fleet.",
     )
+
+
+async def _tried(name: str, patient: Patient) -> Finding:
+    """Knock at each, all at once. A refusal is an answer too: the way there works."""
+    from lazaret.entrypoints.monitor import anchors_of  # noqa: PLC0415 - heavy
+
+    anchors = patient.settings.lazaret_anchors
+    states = await asyncio.gather(*(patient.knock(host, port) for host, port in anchors_of(patient.settings)))
+    answered = [anchor for anchor, state in zip(anchors, states, strict=True) if state is not PortState.SILENT]
+    silent = [anchor for anchor in anchors if anchor not in answered]
+    cure = "Set LAZARET_ANCHORS to places outside your fleet that answer from here."
+    if not answered:
+        what = f"no answer from {' or '.join(silent)}: when many servers are lost, the monitor takes itself for blind"
+        return Finding(name, State.BROKEN, what, cure)
+    what = f"{', '.join(answered)} {'answers' if len(answered) == 1 else 'answer'}"
+    if silent:
+        return Finding(name, State.MISSING, f"{what}; no answer from {' or '.join(silent)}", cure)
+    return Finding(name, State.OK, what)

@@ -55,7 +55,7 @@ async def check_access_key(name: str, patient: Patient) -> Finding:
         )
         return Finding(name, State.BROKEN, f"{path} is gone, and {len(opened)} servers open by it alone", cure)
     key = access_key_of(settings)
-    return _too_open(name, key.private_key) or Finding(name, State.OK, key.public_key[:60])
+    return _too_open(name, key.private_key) or Finding(name, State.OK, key.public_key, is_to_copy=True)
 
 
 def _too_open(name: str, path: Path) -> Finding | None:
@@ -85,6 +85,8 @@ def _opens(cipher: Fernet, ciphertext: bytes) -> bool:
 
 async def _rows(patient: Patient, statement: Select[T]) -> list[T]:
     """What a table holds: nothing, while it is not there yet."""
+    if patient.is_new:
+        return []
     try:
         async with patient.db.transaction() as session:
             return list(await session.scalars(statement))

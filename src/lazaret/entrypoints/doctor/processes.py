@@ -13,13 +13,15 @@ START = "`lazaret up`, systemctl start lazaret, or docker compose up -d"
 async def check_processes(name: str, patient: Patient) -> Finding:
     """As the self-watch sees them."""
     settings = patient.settings
+    needed = (*NEEDED, *(["bot"] if settings.telegram_bot_token is not None else []))
+    if patient.is_new:
+        return judge(name, [], needed)
     try:
         async with patient.db.transaction() as session:
             rows = await list_processes(session)
     except ProgrammingError:
         raise NotLookedAt("their table is not there yet", "Mend the schema first.") from None
     views = [view_of(row, settings.lazaret_silent_after, patient.clock.now()) for row in rows]
-    needed = (*NEEDED, *(["bot"] if settings.telegram_bot_token is not None else []))
     return judge(name, views, needed)
 
 

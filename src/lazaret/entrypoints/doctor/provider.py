@@ -32,6 +32,10 @@ async def check_provider(name: str, patient: Patient) -> Finding:
 
 
 def _no_account(name: str, patient: Patient) -> Finding:
+    missing = patient.settings.missing_half
+    if missing is not None:
+        cure = f"Set {missing}{' (or TIME4VPS_PASSWORD_FILE)' if missing.endswith('PASSWORD') else ''}."
+        return Finding(name, State.BROKEN, f"half of an account is set: {missing} is missing", cure)
     if patient.settings.lazaret_static_hosts_file is not None:
         return Finding(name, State.OK, "no account: the hosts of a file only")
     return Finding(

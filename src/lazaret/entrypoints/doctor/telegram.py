@@ -47,5 +47,7 @@ async def _username(settings: Settings) -> str:
 
 
 async def _has_admins(patient: Patient) -> bool:
+    if patient.is_new:
+        return False
     async with patient.db.transaction() as session:
         return await session.scalar(select(User.id).where(User.role == Role.ADMIN.value).limit(1)) is not None

@@ -6,7 +6,6 @@ What is left out is true of one machine or one moment only; a table that nobody 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -14,7 +13,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from pydantic import SecretStr
 
 from lazaret.kernel.errors import Conflict, Misconfigured
-from lazaret.kernel.settings import Settings
+from lazaret.kernel.settings import Settings, as_written
 
 _BOOKMARKS = "bookmarks of operations, none of which goes on after a restore"
 _JOBS = "jobs only wake a worker up; the operations are the truth"
@@ -134,21 +133,5 @@ def settings_told(settings: Settings) -> dict[str, str | None]:
     for name, field in Settings.model_fields.items():
         value = getattr(settings, name)
         if name not in NOT_TOLD and value != field.get_default(call_default_factory=True):
-            told[name.upper()] = None if isinstance(value, SecretStr) else _as_written(value)
+            told[name.upper()] = None if isinstance(value, SecretStr) else as_written(value)
     return told
-
-
-def _as_written(value: object) -> str:
-    """As it stands in the environment."""
-    match value:
-        case bool():
-            return str(value).lower()
-        case frozenset():
-            return ",".join(str(one) for one in sorted(value))
-        case (int(first), int(last)):
-            return f"{first}-{last}"
-        case tuple():
-            return ",".join(str(one) for one in value)
-        case Path():
-            return str(value.absolute())
-    return str(value)

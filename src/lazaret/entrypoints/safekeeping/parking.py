@@ -58,7 +58,7 @@ async def park(connection: psycopg.AsyncConnection[Any], actor: audit.Actor, ori
     """Freeze the fleet and stop all operations: in the transaction of the rows, in words that every schema knows."""
     await connection.execute(
         "insert into holds (owner, reason, created_at) values (%s, %s, %s)",
-        [str(actor), f"restored from a backup, {origin}: is the old machine off?", at],
+        [str(actor), f"restored from a backup, {origin}: make sure that the old machine is off", at],
     )
     await connection.execute(
         "update operations set status = 'waiting', waiting_for = 'a person', waiting_until = null, lease = null,"

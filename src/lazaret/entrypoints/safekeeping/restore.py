@@ -76,6 +76,12 @@ class Backup:
             yield frames(SealedReader(file, self.passphrase))
 
 
+def check_readable(path: Path) -> None:
+    """Before anybody is asked for a passphrase. Raises `InvalidInput`."""
+    with _opened(path):
+        pass
+
+
 def look_into(path: Path, passphrase: SecretStr) -> Backup:
     """Read the whole file and prove it. Changes nothing. Raises what `SealedReader` raises, and `NewerBackup`."""
     head: dict[str, Any] = {}
