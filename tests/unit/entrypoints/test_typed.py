@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from lazaret.entrypoints.cli.doc import _commands
 from lazaret.entrypoints.cli.main import COMMANDS, app
-from lazaret.entrypoints.cli.render import print_fields, print_json, print_table, say
+from lazaret.entrypoints.cli.render import print_fields, print_json, print_line, print_table
 from lazaret.entrypoints.cli.spans import LONGEST, end_of, span_of
 from lazaret.kernel.errors import InvalidInput
 from lazaret.servers.provider import Capability
@@ -83,7 +83,7 @@ def test_nothing_that_is_shown_commands_the_terminal(capsys: pytest.CaptureFixtu
     print_table(["NAME"], [(bad,)], empty="")
     print_fields({"name": bad, "names": [bad]})
     print_json([{"name": bad}])
-    say(bad)
+    print_line(bad)
     shown = capsys.readouterr().out
     assert not {"\x1b", "\x9b", "\u202e"} & set(shown)
     assert shown.count("red") == 5

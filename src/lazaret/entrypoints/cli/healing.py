@@ -9,7 +9,7 @@ import typer
 from lazaret.entrypoints.checking import check_health
 from lazaret.entrypoints.cli.operating import Follow, Handle, Reason, told
 from lazaret.entrypoints.cli.reading import EVERYTHING, AsJson
-from lazaret.entrypoints.cli.render import age, print_fields, print_json, print_table, say
+from lazaret.entrypoints.cli.render import age, print_fields, print_json, print_line, print_table
 from lazaret.entrypoints.cli.session import actor, command, office, rows_of
 from lazaret.entrypoints.cli.spans import end_of, span_of
 from lazaret.healing import requests, store
@@ -53,7 +53,7 @@ async def why(handle: Handle, as_json: AsJson = False) -> None:
         if lines:
             typer.secho(title, bold=True)
             for line in lines:
-                say(f"  {line}")
+                print_line(f"  {line}")
 
 
 @command
@@ -242,7 +242,7 @@ async def show(incident_id: Number, as_json: AsJson = False) -> None:
     print_fields({name: value for name, value in rows_of(incident).items() if name != "details"} | told)
     typer.echo()
     for line in lines:
-        say(f"{line.at:%Y-%m-%d %H:%M:%S}  {line.kind:<11}  {line.message}")
+        print_line(f"{line.at:%Y-%m-%d %H:%M:%S}  {line.kind:<11}  {line.message}")
 
 
 @incident_app.command()
@@ -275,7 +275,7 @@ async def evidence(incident_id: Number) -> None:
         rows = await store.evidence_of(session, incident_id)
     for row in rows:
         typer.secho(f"== {row.name} ({row.at:%Y-%m-%d %H:%M:%S} UTC)", bold=True)
-        say(row.content)
+        print_line(row.content)
     if not rows:
         typer.echo("No evidence was taken.")
 

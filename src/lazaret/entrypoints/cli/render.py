@@ -48,7 +48,7 @@ def print_json(rows: Iterable[Mapping[str, Any]]) -> None:
     typer.echo(printable_json(json.dumps(list(rows), default=_plain, ensure_ascii=False, indent=2)))
 
 
-def say(text: str, *, err: bool = False) -> None:
+def print_line(text: str, *, err: bool = False) -> None:
     """A line, or lines, in which something stands that servers, providers or people wrote."""
     typer.echo(printable(text), err=err)
 
