@@ -17,7 +17,9 @@ Reason = Annotated[
     str, Field(min_length=1, max_length=LONGEST_REASON, description="Why, in one sentence that a person reads.")
 ]
 Name = Annotated[str, Field(pattern=NAME, description="Lower-case letters, digits and hyphens.")]
-Patience = Annotated[float, Field(ge=0, le=50, description="Seconds to wait before answering how it stands.")]
+Patience = Annotated[
+    float, Field(ge=0, le=50, strict=True, description="Seconds to wait before answering how it stands.")
+]
 
 
 class HasSecrets(Conflict):
@@ -55,7 +57,7 @@ async def deploy(
     service_name: Name,
     image: Annotated[str, Field(max_length=300, description="The container image with its tag.")] = "",
     container_port: Annotated[
-        int | None, Field(ge=1, le=65535, description="The port on which the image listens.")
+        int | None, Field(ge=1, le=65535, strict=True, description="The port on which the image listens.")
     ] = None,
     compose: Annotated[
         str, Field(max_length=20_000, description="Instead of an image: a Compose file that publishes ${LAZARET_PORT}.")
@@ -66,8 +68,8 @@ async def deploy(
     health_path: Annotated[
         str, Field(max_length=500, description="HTTP path that answers when it is healthy; empty: the containers run.")
     ] = "",
-    memory_mb: Annotated[int, Field(ge=1, le=1_048_576, description="Memory that it needs.")] = 128,
-    disk_mb: Annotated[int, Field(ge=1, le=104_857_600, description="Disk that it needs.")] = 512,
+    memory_mb: Annotated[int, Field(ge=1, le=1_048_576, strict=True, description="Memory that it needs.")] = 128,
+    disk_mb: Annotated[int, Field(ge=1, le=104_857_600, strict=True, description="Disk that it needs.")] = 512,
     server_handle: SomeHandle = "",
     reason: Annotated[str, Field(max_length=LONGEST_REASON, description="Why, for a person who is asked.")] = "",
     wait_s: Patience = 20,

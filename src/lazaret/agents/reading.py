@@ -31,12 +31,14 @@ Handle = Annotated[
 SomeHandle = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9._-]{0,64}$", description="Only of this server; empty: of all servers.")
 ]
-Number = Annotated[int, Field(ge=1, le=2**31 - 1)]
-Limit = Annotated[int, Field(ge=1, le=MOST_ROWS, description="Rows of one page.")]
+Number = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)]
+Limit = Annotated[int, Field(ge=1, le=MOST_ROWS, strict=True, description="Rows of one page.")]
 Offset = Annotated[
-    int, Field(ge=0, le=2**31 - 1, description="Where the page begins: `next_offset` of the one before.")
+    int, Field(ge=0, le=2**31 - 1, strict=True, description="Where the page begins: `next_offset` of the one before.")
 ]
-Wait = Annotated[float, Field(ge=0, le=LONGEST_WAIT_S, description="Seconds to wait for a change before answering.")]
+Wait = Annotated[
+    float, Field(ge=0, le=LONGEST_WAIT_S, strict=True, description="Seconds to wait for a change before answering.")
+]
 
 T = TypeVar("T")
 

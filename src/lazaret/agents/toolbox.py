@@ -17,6 +17,7 @@ from lazaret.agents.errors import data_of
 from lazaret.kernel.database import is_away
 from lazaret.kernel.errors import Forbidden, InvalidInput, LazaretError, NotFound, Unavailable
 from lazaret.kernel.logging import get_logger
+from lazaret.kernel.texts import has_control
 from lazaret.users.model import Role
 
 logger = get_logger(__name__)
@@ -108,19 +109,24 @@ async def call_tool(agency: Agency, caller: AgentCaller, name: str, arguments: M
     return cleaned
 
 
+def has_failed(answer: Mapping[str, Any]) -> bool:
+    """Whether an answer of `call_tool` refuses what was asked; the `error` of an operation is a text, or none."""
+    return isinstance(answer.get("error"), Mapping)
+
+
 def _admitted(caller: AgentCaller, name: str) -> Tool:
     tool = BY_NAME.get(name)
     if tool is None:
         raise NotFound(f"There is no tool {name[:60]!r}.", hint=f"There are: {', '.join(BY_NAME)}.")
+    if tool.acts and not caller.may_act:  # first: over standard input this alone may be why the role is no higher
+        raise Forbidden(
+            "Tools that act are switched off here.",
+            hint="A person switches them on: LAZARET_MCP_WRITE=true for HTTP, `lazaret mcp --write` for stdio.",
+        )
     if not caller.role.includes(tool.role):
         raise Forbidden(
             f"{caller.name} has the role {caller.role}; {tool.name} needs {tool.role}.",
             hint="Ask a person for a token with that role.",
-        )
-    if tool.acts and not caller.may_act:
-        raise Forbidden(
-            "Tools that act are switched off here.",
-            hint="A person switches them on: LAZARET_MCP_WRITE=true for HTTP, `lazaret mcp --write` for stdio.",
         )
     return tool
 
@@ -135,8 +141,8 @@ def _checked(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
         ]
         raise InvalidInput(f"{'; '.join(problems)}.", hint=f"See the schema of {tool.name}.") from None
     texts = [value for value in made.model_dump(mode="json").values() if isinstance(value, str)]
-    if any("\x00" in text for text in texts):
-        raise InvalidInput("No argument may hold NUL characters.", hint="Leave them out.")
+    if any(has_control(text, lines=True) for text in texts):
+        raise InvalidInput("No argument may hold control characters.", hint="Leave them out.")
     return {name: getattr(made, name) for name in type(made).model_fields}
 
 

@@ -8,9 +8,13 @@ from lazaret.incidents.model import IncidentStatus, IncidentType, TimelineKind
 from lazaret.incidents.store import change_incident, get_incident, open_incident, tell
 from lazaret.kernel import audit
 from lazaret.operations.model import Operation, OperationKind
+from lazaret.servers.status import OPERATIONAL, ServerStatus
+from lazaret.servers.store import get_server
 
 TYPES = {"host_key_changed": IncidentType.HOST_KEY_CHANGED}
 """Error codes that are an incident of their own; all others are a failed provisioning."""
+SLIPS = frozenset({"nothing_to_install", "provider_cannot"})
+"""Error codes of what cannot be had from the provider: of a server that was left as it is they say nothing."""
 
 
 async def record_failure(session: AsyncSession, operation: Operation, at: datetime) -> None:
@@ -20,6 +24,8 @@ async def record_failure(session: AsyncSession, operation: Operation, at: dateti
     """
     if operation.kind == OperationKind.RECOVER:
         await _leave_to_a_person(session, operation, at)
+        return
+    if await _is_slip(session, operation):
         return
     if operation.kind == OperationKind.DEPLOY:
         return  # what should run and does not is the monitor's to see; the deployment itself says what went wrong
@@ -40,6 +46,13 @@ async def record_failure(session: AsyncSession, operation: Operation, at: dateti
         },
     )
     incident.recovery_attempts += operation.attempt
+
+
+async def _is_slip(session: AsyncSession, operation: Operation) -> bool:
+    """Whether only the asking was wrong, and the server serves on: the operation itself says what to do."""
+    if operation.error_code not in SLIPS:
+        return False
+    return ServerStatus((await get_server(session, operation.server_handle)).status) in OPERATIONAL
 
 
 async def _leave_to_a_person(session: AsyncSession, operation: Operation, at: datetime) -> None:

@@ -230,11 +230,18 @@ def _event_of_cancelling(status: ServerStatus, before: str | None) -> StatusEven
         return StatusEvent.PROVISIONING_CANCELLED
     if status is not ServerStatus.FORCE_REBUILD:
         return None
+    if before == ServerStatus.PENDING_SETUP:
+        return StatusEvent.RELEASED_UNSET
+    return back_in_service(status, before) or StatusEvent.PROVISIONING_CANCELLED
+
+
+def back_in_service(status: ServerStatus, before: str | None) -> StatusEvent | None:
+    """What gives a server back to its service when a rebuild that never began on it ends; None where nothing does."""
+    if status is not ServerStatus.FORCE_REBUILD:
+        return None
     match before:
         case ServerStatus.READY:
             return StatusEvent.RELEASED
         case ServerStatus.IN_USE:
             return StatusEvent.RELEASED_WITH_SERVICES
-        case ServerStatus.PENDING_SETUP:
-            return StatusEvent.RELEASED_UNSET
-    return StatusEvent.PROVISIONING_CANCELLED
+    return None

@@ -23,7 +23,7 @@ from lazaret.kernel.metrics import PROVISIONING_ATTEMPTS, PROVISIONING_DURATION
 from lazaret.kernel.secrets import Redactor
 from lazaret.operations import store
 from lazaret.operations.backoff import backoff_s
-from lazaret.operations.intents import end_cancelled
+from lazaret.operations.intents import STATUS_BEFORE, back_in_service, end_cancelled
 from lazaret.operations.model import Operation, OperationKind, OperationStatus
 from lazaret.operations.outcome import Done, GiveUp, Outcome, Retry, Wait
 from lazaret.operations.run import OperationRun, UnexpectedFailure, Workflow
@@ -236,15 +236,19 @@ class Runner:
 
     async def _mark_server_failed(self, session: AsyncSession, operation: Operation, now: datetime) -> None:
         server = await servers.get_server(session, operation.server_handle, for_update=True)
-        if ServerStatus(server.status) in {ServerStatus.PROVISIONING, ServerStatus.FORCE_REBUILD}:
+        status = ServerStatus(server.status)
+        if status in {ServerStatus.PROVISIONING, ServerStatus.FORCE_REBUILD}:
+            back = back_in_service(status, operation.params.get(STATUS_BEFORE))
             servers.change_status(
                 session,
                 server,
-                StatusEvent.PROVISIONING_FAILED,
+                back or StatusEvent.PROVISIONING_FAILED,
                 Party.WORKER,
                 actor=audit.WORKER,
                 at=now,
-                reason=operation.error or "",
+                reason=f"operation {operation.id} failed before it began: {operation.error}"
+                if back
+                else operation.error or "",
                 operation_id=operation.id,
             )
 

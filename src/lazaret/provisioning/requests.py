@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from lazaret.kernel import audit
 from lazaret.kernel.errors import Conflict, InvalidInput
 from lazaret.kernel.secrets import SecretStore
+from lazaret.kernel.texts import LONGEST, has_control
 from lazaret.operations.intents import Intent, Intents, OperationInProgress
 from lazaret.operations.model import Operation, OperationKind, OperationStatus
 from lazaret.operations.store import live_operation
@@ -82,8 +83,11 @@ class Desk:
     ) -> Operation:
         """Set the server up from the start; with `reinstall` on a fresh operating system: data goes.
 
-        Raises `CannotReinstall` where the provider has no such function.
+        Raises `CannotReinstall` where the provider has no such function. Whether it offers the system is asked by the
+        worker, before anything is done to the server.
         """
+        if os_template is not None:
+            _check_system(os_template)
         if os_template and not reinstall:
             raise InvalidInput("An operating system was named, but none is to be installed.", hint="Drop one of both.")
         if reinstall:
@@ -110,6 +114,14 @@ class Desk:
             return None
         await self.intents.resume(session, live, actor, at=at, note=f"{actor} gave the root password")
         return live
+
+
+def _check_system(name: str) -> None:
+    if not name.strip() or len(name) > LONGEST or has_control(name):
+        raise InvalidInput(
+            f"The name of an operating system has 1 to {LONGEST} printable characters.",
+            hint="Leave it out for DEFAULT_OS_TEMPLATE or the system that the server has.",
+        )
 
 
 async def start_maintenance(

@@ -67,7 +67,7 @@ class StatusEvent(StrEnum):
     MAINTENANCE_STARTED = "maintenance_started"
     """An operator takes it out of automatic care."""
     RELEASED = "released"
-    """Why it was set aside (maintenance, a rebuild that was withdrawn) is gone; no service runs on it."""
+    """Why it was set aside (maintenance, a rebuild that did not begin) is gone; no service runs on it."""
     RELEASED_WITH_SERVICES = "released_with_services"
     """The same, and its services run."""
     RELEASED_UNSET = "released_unset"
@@ -147,9 +147,12 @@ TABLE: tuple[Transition, ...] = (
     *_rows((S.READY,), E.SERVICE_STARTED, S.IN_USE, P.WORKER),
     *_rows((S.IN_USE,), E.SERVICES_STOPPED, S.READY, P.WORKER),
     *_rows((S.PENDING_SETUP, S.READY, S.IN_USE, S.ERROR), E.MAINTENANCE_STARTED, S.MAINTENANCE, P.OPERATOR),
-    *_rows((S.MAINTENANCE, S.FORCE_REBUILD), E.RELEASED, S.READY, P.OPERATOR),
-    *_rows((S.MAINTENANCE, S.FORCE_REBUILD), E.RELEASED_WITH_SERVICES, S.IN_USE, P.OPERATOR),
-    *_rows((S.MAINTENANCE, S.FORCE_REBUILD), E.RELEASED_UNSET, S.PENDING_SETUP, P.OPERATOR),
+    *_rows((S.MAINTENANCE,), E.RELEASED, S.READY, P.OPERATOR),
+    *_rows((S.MAINTENANCE,), E.RELEASED_WITH_SERVICES, S.IN_USE, P.OPERATOR),
+    *_rows((S.MAINTENANCE,), E.RELEASED_UNSET, S.PENDING_SETUP, P.OPERATOR),
+    *_rows((S.FORCE_REBUILD,), E.RELEASED, S.READY, P.OPERATOR, P.WORKER),
+    *_rows((S.FORCE_REBUILD,), E.RELEASED_WITH_SERVICES, S.IN_USE, P.OPERATOR, P.WORKER),
+    *_rows((S.FORCE_REBUILD,), E.RELEASED_UNSET, S.PENDING_SETUP, P.OPERATOR),
     *_rows((S.PENDING_SETUP, S.READY, S.ERROR, S.MAINTENANCE, S.RESERVED), E.RETIRED, S.DECOMMISSIONED, P.OPERATOR),
 )
 

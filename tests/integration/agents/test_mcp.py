@@ -75,6 +75,18 @@ async def test_stdio_only_looks(fleet: Office) -> None:
         await look_around(client)
         refused = await client.call_tool("provision", {"server_handle": "vps-2001", "reason": "it may help"})
         assert refused.is_error and data(refused)["error"]["code"] == "forbidden"
+        assert "lazaret mcp --write" in data(refused)["error"]["hint"], "no token would help here"
+
+
+@pytest.mark.parametrize(("status", "error"), [("succeeded", None), ("failed", "it broke")])
+async def test_an_operation_that_is_told_is_no_failed_call(fleet: Office, status: str, error: str | None) -> None:
+    async with fleet.db.transaction() as session:
+        operation = (await session.scalars(select(Operation))).one()
+        operation.status, operation.error = status, error
+    async with served(fleet) as address, http(address, await token_of(fleet, Role.VIEWER)) as client:
+        told = await client.call_tool("get_operation", {"operation_id": operation.id})
+    assert (data(told)["status"], data(told)["error"]) == (status, error)
+    assert not told.is_error
 
 
 async def test_stdio_with_write_asks_a_person(fleet: Office) -> None:
@@ -146,6 +158,10 @@ async def test_bad_calls_are_answered_as_data(fleet: Office) -> None:
             ("list_servers", {"limit": 100_000}, "invalid_input"),
             ("list_servers", {"search": "\x00"}, "invalid_input"),
             ("get_operation", {"operation_id": 2**63}, "invalid_input"),
+            ("get_operation", {"operation_id": True}, "invalid_input"),
+            ("list_operations", {"limit": True}, "invalid_input"),
+            ("list_operations", {"limit": "5"}, "invalid_input"),
+            ("provision", {"server_handle": "vps-2001", "reason": "\x1b[31mred"}, "invalid_input"),
             ("rm_rf", {}, "not_found"),
             ("provision", {"server_handle": "vps-2001", "reason": "not on the operator's list"}, "touch_refused"),
             ("deploy", {"project_id": "acme", "service_name": "shop"}, "invalid_input"),

@@ -124,9 +124,37 @@ async def test_hostile_paths_and_queries(api: Api) -> None:
     ):
         answer = await api["admin"].get(f"/api/servers/?{query}")
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input"), query
-    for identifier in ("0", "-1", "x", str(2**64), "1.5"):
+    for identifier in ("0", "-1", "x", str(2**64), "1.5", "%201%20", "+1", "1_0", "%EF%BC%91", "1" * 5000):
         for path in ("/api/operations/", "/api/incidents/", "/users/"):
             assert (await api["admin"].get(path + identifier)).status_code == 422, path + identifier
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("server=vps-900001", "Did you mean server_handle?"),
+        ("limit=1&stauts=failed", "Did you mean status?"),
+        ("zzz=1", "It has: limit, offset, server_handle, status."),
+        ("%1B[31m=1", "It has"),
+        ("server_handle=", "at least 1 character"),
+        ("server_handle=%1B[31m", "control characters"),
+        ("limit=%201%20", "digits only"),
+    ],
+)
+async def test_a_filter_that_would_not_filter_is_refused(api: Api, query: str, says: str) -> None:
+    answer = await api["viewer"].get(f"/api/operations/?{query}")
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input"), query
+    assert says in answer.json()["detail"] + answer.json()["hint"], answer.text
+
+
+async def test_no_route_takes_a_query_that_it_does_not_know(api: Api) -> None:
+    for route, method in routes(api):
+        answer = await api["admin"].request(method, path_of(route), params={"no_such_parameter": "1"})
+        if route.path in OPEN:
+            assert answer.status_code == 200, "probes add parameters of their own"
+        else:
+            assert "no query parameter 'no_such_parameter'" in answer.text, f"{method} {route.path}: {answer.text}"
+    assert (await api[""].get("/sign-in?utm=1")).status_code == 200, "pages are opened by all sorts of links"
 
 
 async def test_hostile_bodies_are_never_a_500(api: Api) -> None:
@@ -200,6 +228,14 @@ async def test_no_route_with_a_body_is_forgotten(api: Api) -> None:
         ("POST", "/api/deployments/", DEPLOYMENT | {"spec": {"compose": "? " * 5000}}, 422, "a key is one word"),
         ("POST", "/api/deployments/", DEPLOYMENT | {"spec": {"compose": BOMB}}, 422, "aliases are not read"),
         ("POST", "/api/deployments/", DEPLOYMENT | {"spec": {"compose": HOST}}, 422, "service a: volumes: "),
+        ("POST", "/api/tokens/", {"name": "\x1b[31mred", "role": "viewer"}, 422, "control characters"),
+        ("POST", "/api/tokens/", {"name": " ", "role": "viewer"}, 422, "at least 1 character"),
+        ("POST", "/users/", {"telegram_id": True}, 422, "telegram_id"),
+        ("POST", "/api/holds/", {"reason": "a\nb"}, 422, "ends of lines"),
+        ("DELETE", "/api/deployments/%2077%20", None, 422, "digits only"),
+        ("GET", "/api/nowhere", None, 404, "list the routes"),
+        ("GET", "/api", None, 404, "list the routes"),
+        ("PUT", "/users/", None, 405, "It takes GET, POST."),
         ("POST", "/api/deployments/", DEPLOYMENT | {"port": 22}, 422, "port"),
         ("POST", "/api/deployments/", DEPLOYMENT | {"service_name": "../etc"}, 422, "service_name"),
     ],
@@ -219,6 +255,15 @@ async def test_no_part_of_a_refusal_shows_a_secret(api: Api) -> None:
     answer = await api["admin"].post("/api/deployments/", json=DEPLOYMENT | {"spec": spec})
     assert (answer.status_code, len(answer.json()["errors"])) == (422, 2), answer.text
     assert "hunter2secret" not in answer.text and "[hidden]" in answer.text
+
+
+async def test_a_body_that_is_no_json_is_told_where(api: Api) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = await api["admin"].post("/users/", content=b'{"a" 1}', headers=headers)
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "The body is no JSON: Expecting ':' delimiter at character 5."
+    assert "JSON" in answer.json()["hint"]
+    assert (await api["admin"].put("/users/")).headers["allow"] == "GET, POST"
 
 
 async def test_too_large_and_without_length(api: Api) -> None:

@@ -4,6 +4,7 @@ import pytest
 from pydantic import SecretStr
 
 from lazaret.healing.requests import hold, lift
+from lazaret.kernel.errors import InvalidInput
 from lazaret.operations.model import OperationStatus
 from lazaret.servers.configuration import PlaybookResult, PlaybookTimeout
 from lazaret.servers.provider import (
@@ -16,6 +17,7 @@ from lazaret.servers.provider import (
     ProviderUnavailable,
 )
 from lazaret.servers.status import ServerStatus
+from lazaret.servers.store import get_server
 from tests.integration.engine.conftest import BASELINE, OPERATOR, OUR_KEY, Engine
 
 RESET, REINSTALL = Capability.RESET_PASSWORD, Capability.REINSTALL
@@ -115,12 +117,46 @@ async def test_rebuild_that_keeps_the_system(engine: Engine) -> None:
     assert len(engine.configuration.runs) == 2
 
 
-async def test_reinstall_of_a_system_that_is_not_offered(engine: Engine) -> None:
+@pytest.mark.parametrize(
+    ("before", "after", "incidents"), [("ready", "ready", 0), ("in_use", "in_use", 0), ("error", "error", 1)]
+)
+async def test_reinstall_of_a_system_that_is_not_offered(
+    engine: Engine, before: str, after: str, incidents: int
+) -> None:
+    """A slip of the finger takes no server out of service, and one that was in trouble is no better for it."""
     await engine.drive(await engine.provision())
+    async with engine.db.transaction() as session:
+        (await get_server(session, engine.handle)).status = before
     operation = await engine.drive(await engine.rebuild(os_template="windows-95"))
     assert (operation.status, operation.error_code) == ("failed", "nothing_to_install")
+    assert "Ask again with one of: kvm-debian-12" in (operation.hint or "")
     assert engine.provider.count(REINSTALL) == 0
-    assert (await engine.server()).status == ServerStatus.ERROR
+    assert await engine.route(operation.id) == []
+    server = await engine.server()
+    assert (server.status, server.host_key_epoch) == (after, 1)
+    assert len(engine.rows("select 1 from incidents where status <> 'resolved'")) == incidents
+    assert len(engine.rows("select 1 from outbox where operation_id = %s and level = 'error'", operation.id)) == 1
+
+
+@pytest.mark.parametrize("before", ["ready", "in_use"])
+async def test_a_rebuild_that_never_began_leaves_the_server_in_service(engine: Engine, before: str) -> None:
+    await engine.drive(await engine.provision())
+    async with engine.db.transaction() as session:
+        (await get_server(session, engine.handle)).status = before
+    engine.provider.reading = [ProviderUnavailable("Away.")] * 50
+    operation = await engine.drive(await engine.rebuild())
+    assert (operation.status, operation.attempt) == ("failed", operation.max_attempts)
+    server = await engine.server()
+    assert (server.status, engine.provider.count(REINSTALL)) == (before, 0)
+    assert server.status_reason == f"operation {operation.id} failed before it began: Away."
+
+
+@pytest.mark.parametrize("name", ["", " ", "x" * 201, "\x1b[31mred"])
+async def test_what_cannot_be_the_name_of_a_system_is_refused_at_once(engine: Engine, name: str) -> None:
+    await engine.drive(await engine.provision())
+    with pytest.raises(InvalidInput):
+        await engine.rebuild(os_template=name)
+    assert (await engine.server()).status == ServerStatus.READY
 
 
 REFUSALS = [

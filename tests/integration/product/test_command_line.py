@@ -5,7 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from lazaret.kernel.audit import Actor, Channel
 from lazaret.kernel.database import Database
+from lazaret.users.model import Role
+from lazaret.users.store import create_token
 from tests.integration.product.conftest import INSTALLED, Shell, start_up
 from tests.integration.rows import add_server
 
@@ -44,6 +47,14 @@ async def test_port_taken(shell: Shell) -> None:
         (["why", "vps-1"], 2, "There is no server"),
         (["freeze", "vps-1"], 2, "There is no server"),
         (["freeze", "--for", "soon"], 2, "no length of time"),
+        (["freeze", "--for", "999999d"], 2, "longer than 3650 days"),
+        (["freeze", "--for", ""], 2, "--for is empty"),
+        (["freeze", "", "--reason", "x"], 2, "HANDLE is empty"),
+        (["unfreeze", ""], 2, "HANDLE is empty"),
+        (["windows", "plan", "--reason", "x", "--for", "4h", "--server", ""], 2, "--server is empty"),
+        (["windows", "plan", "--reason", "x", "--for", "4h", "--from", "9999-12-31T23:00:00"], 2, "is too late"),
+        (["deployments", "--server", ""], 2, "--server is empty"),
+        (["token", "create", "\x1b[31mred"], 2, "control characters"),
         (["unfreeze"], 0, "Nothing was frozen"),
         (["unfreeze", "vps-1"], 2, "There is no server"),
         (["incidents", "show", "77"], 2, "There is no incident"),
@@ -101,6 +112,22 @@ async def test_a_server_is_not_said_to_be_free_while_the_fleet_is_frozen(
         ["vps-7 was not frozen by itself.", "Still frozen: the whole fleet (hold 1). End it: lazaret unfreeze"],
     )
     assert (await shell.run("unfreeze")).out == "Lifted: hold 1.\n"
+
+
+async def test_names_of_another_time_are_shown_without_commanding_the_terminal(
+    shell: Shell, conninfo: str, db: Database
+) -> None:
+    shell.environment["DATABASE_URL"] = conninfo
+    async with db.transaction() as session:
+        at = datetime.now(UTC)
+        await add_server(session, "vps-7", at=at)
+        await create_token(session, "\x1b[31mred", Role.VIEWER, Actor("tester", Channel.CLI), at=at)
+    for arguments in (["token", "list"], ["token", "list", "--json"], ["audit"]):
+        finished = await shell.run(*arguments)
+        assert finished.code == 0 and "\x1b" not in finished.out, finished
+    assert "\\x1b[31mred" in (await shell.run("token", "list")).out
+    shown = (await shell.run("servers", "vps-7")).out
+    assert "reboot" in shown and "Capability" not in shown, shown
 
 
 async def test_unknown_setting_stops_the_start(shell: Shell) -> None:

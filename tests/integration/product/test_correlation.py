@@ -41,7 +41,7 @@ async def test_from_the_request_to_the_provider(shell: Shell, up: Up) -> None:
             "/api/servers/vps-900001", json={"status": "force_rebuild"}, headers={"X-Request-ID": ID}
         )
         assert asked.status_code in {200, 202}, asked.text
-        operations = (await client.get("/api/operations/?handle=vps-900001")).json()["items"]
+        operations = (await client.get("/api/operations/?server_handle=vps-900001")).json()["items"]
         (operation,) = [one for one in operations if one["params"].get("request_id") == ID]
         async with asyncio.timeout(90):
             while operation["status"] != "succeeded":

@@ -54,6 +54,15 @@ def test_the_plans_flows() -> None:
     assert transition(s.FORCE_REBUILD, e.PROVISIONING_STARTED, p.WORKER) is s.PROVISIONING
 
 
+def test_a_rebuild_that_did_not_begin_gives_the_server_back() -> None:
+    s, e = ServerStatus, StatusEvent
+    for party in (Party.OPERATOR, Party.WORKER):
+        assert transition(s.FORCE_REBUILD, e.RELEASED, party) is s.READY
+        assert transition(s.FORCE_REBUILD, e.RELEASED_WITH_SERVICES, party) is s.IN_USE
+    for event in (e.RELEASED, e.RELEASED_WITH_SERVICES, e.RELEASED_UNSET):
+        assert event not in legal_events(s.MAINTENANCE, Party.WORKER), "only an operator ends a maintenance"
+
+
 def test_a_ghost_can_only_be_admitted_or_retired() -> None:
     found = {event for party in Party for event in legal_events(ServerStatus.RESERVED, party)}
     assert found == {StatusEvent.ADMITTED, StatusEvent.RETIRED}

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from lazaret.entrypoints.api.security import OfficeDep, Viewer
-from lazaret.entrypoints.api.shapes import INT64_MAX, Answer, ShortText
+from lazaret.entrypoints.api.shapes import INT64_MAX, Answer, Digits, ShortText
 from lazaret.kernel import audit
 
 router = APIRouter(prefix="/api/audit", tags=["audit"])
@@ -31,8 +31,10 @@ async def list_entries(
     _: Viewer,
     office: OfficeDep,
     search: ShortText = "",
-    before: Annotated[int, Query(ge=0, le=INT64_MAX, description="Go on before this id; 0: from the newest.")] = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    before: Annotated[
+        int, Query(ge=0, le=INT64_MAX, description="Go on before this id; 0: from the newest."), Digits
+    ] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000), Digits] = 100,
 ) -> list[AuditAnswer]:
     """Who did what, newest first; ask again with the last one's id."""
     async with office.db.transaction() as session:

@@ -12,7 +12,7 @@ from lazaret.deployments.requests import Order
 from lazaret.deployments.spec import ServiceName, ServiceSpec
 from lazaret.entrypoints.api.operations import OperationAnswer
 from lazaret.entrypoints.api.security import OfficeDep, Operator, Viewer, actor_of
-from lazaret.entrypoints.api.shapes import Answer, Handle, Id, Page, Request, ShortText, WindowDep
+from lazaret.entrypoints.api.shapes import Answer, Digits, Handle, Id, Page, Request, ShortText, SomeText, WindowDep
 from lazaret.entrypoints.harbour import harbour_of
 from lazaret.servers.store import get_server
 
@@ -86,8 +86,8 @@ async def list_deployments(
     _: Viewer,
     office: OfficeDep,
     window: WindowDep,
-    server_handle: ShortText = "",
-    project_id: ShortText = "",
+    server_handle: SomeText = "",
+    project_id: SomeText = "",
     status: Annotated[list[DeploymentStatus] | None, Query()] = None,
 ) -> Page[DeploymentAnswer]:
     """Services, newest first; removed ones only where their status is asked for."""
@@ -118,7 +118,7 @@ async def read_logs(
     deployment_id: Id,
     caller: Operator,
     office: OfficeDep,
-    lines: Annotated[int, Query(ge=1, le=2000, description="From the end.")] = 200,
+    lines: Annotated[int, Query(ge=1, le=2000, description="From the end."), Digits] = 200,
 ) -> OperationAnswer:
     """Ask for the newest lines; they are in the result of the operation, for only a worker reaches the servers."""
     async with office.db.transaction() as session:

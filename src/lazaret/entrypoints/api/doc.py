@@ -23,6 +23,7 @@ Generated from the routes by `make docs`; the same for programs is at `/openapi.
 - **Who may call:** send `Authorization: Bearer TOKEN`. `lazaret token create NAME --role viewer|operator|admin` makes
   one; each role may do what the one before it may. A route says which it needs; those that need none say so.
 - **Bodies** are JSON. A field that is not known is an error, because a misspelt one must not silently do nothing.
+  So is a parameter of a query that is not known, and a filter that is empty.
 - **Lists** are pages, `{"items": [...], "total": 7, "limit": 100, "offset": 0}`, where the answer is called a page.
 - **Errors** are problem details (RFC 9457), `application/problem+json`, with `code` for programs, `detail` and
   `hint` for people:

@@ -14,7 +14,7 @@ from fastapi.responses import StreamingResponse
 
 from lazaret.entrypoints.api.operations import EventAnswer
 from lazaret.entrypoints.api.security import OfficeDep, Viewer
-from lazaret.entrypoints.api.shapes import INT64_MAX
+from lazaret.entrypoints.api.shapes import INT64_MAX, Digits
 from lazaret.entrypoints.office import Office
 from lazaret.kernel.events import listen
 from lazaret.operations.store import events_after, last_event_id
@@ -58,8 +58,8 @@ async def stream_events(
     request: Request,
     caller: Viewer,
     office: OfficeDep,
-    operation_id: Annotated[int | None, Query(ge=1, le=INT64_MAX)] = None,
-    last_event_id_header: Annotated[int | None, Header(alias="Last-Event-ID", ge=0, le=INT64_MAX)] = None,
+    operation_id: Annotated[int | None, Query(ge=1, le=INT64_MAX), Digits] = None,
+    last_event_id_header: Annotated[int | None, Header(alias="Last-Event-ID", ge=0, le=INT64_MAX), Digits] = None,
 ) -> StreamingResponse:
     """Events of operations as they happen; with the header `Last-Event-ID` also those that were missed."""
     after = last_event_id_header

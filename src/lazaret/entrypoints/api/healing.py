@@ -4,11 +4,11 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, status
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime
 
 from lazaret.entrypoints.api.operations import OperationAnswer
 from lazaret.entrypoints.api.security import OfficeDep, Operator, Viewer, actor_of
-from lazaret.entrypoints.api.shapes import Answer, Handle, Id, Page, Request, ShortText, WindowDep
+from lazaret.entrypoints.api.shapes import Answer, Handle, Id, Page, Request, ShortText, SomeText, WindowDep
 from lazaret.healing import requests, store
 from lazaret.healing.model import Decision
 from lazaret.healing.requests import Infirmary
@@ -61,7 +61,7 @@ class HoldRequest(Request):
     """Stop action. Without a handle: freeze the whole fleet."""
 
     server_handle: ShortText | None = None
-    reason: ShortText = Field(min_length=1)
+    reason: SomeText
     expires_at: AwareDatetime | None = None
 
 
@@ -81,7 +81,7 @@ class MaintenanceWindowRequest(Request):
     """Plan one. Without a handle: for the whole fleet."""
 
     server_handle: ShortText | None = None
-    reason: ShortText = Field(min_length=1)
+    reason: SomeText
     starts_at: AwareDatetime
     ends_at: AwareDatetime
 
@@ -154,7 +154,7 @@ async def list_approvals(
     _: Viewer,
     office: OfficeDep,
     window: WindowDep,
-    server_handle: ShortText = "",
+    server_handle: SomeText = "",
     is_open: Annotated[bool | None, Query(description="Only unanswered, or only answered ones.")] = None,
 ) -> Page[ApprovalAnswer]:
     """Questions to the operators, newest first."""
@@ -196,7 +196,7 @@ async def _decide(
 
 
 @router.get("/holds/")
-async def list_holds(_: Viewer, office: OfficeDep, server_handle: ShortText = "") -> list[HoldAnswer]:
+async def list_holds(_: Viewer, office: OfficeDep, server_handle: SomeText = "") -> list[HoldAnswer]:
     """The holds in force; with a handle those that concern it."""
     async with office.db.transaction() as session:
         if server_handle:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response, status
 from pydantic import Field
 
 from lazaret.entrypoints.api.security import OfficeDep, Operator, Viewer, actor_of
-from lazaret.entrypoints.api.shapes import Answer, Facts, Id, Names, Page, Request, ShortText, WindowDep
+from lazaret.entrypoints.api.shapes import Answer, Facts, Id, Names, Page, Request, ShortText, SomeText, WindowDep
 from lazaret.incidents import store
 from lazaret.incidents.model import OPEN, IncidentStatus, IncidentType
 
@@ -74,7 +74,7 @@ async def list_incidents(
     _: Viewer,
     office: OfficeDep,
     window: WindowDep,
-    server_handle: ShortText = "",
+    server_handle: SomeText = "",
     status: Annotated[list[IncidentStatus] | None, Query()] = None,
     incident_type: IncidentType | None = None,
 ) -> Page[IncidentAnswer]:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from lazaret.entrypoints.api.security import OfficeDep, Operator, Viewer, actor_of
-from lazaret.entrypoints.api.shapes import INT64_MAX, Answer, Id, Page, ShortText, WindowDep
+from lazaret.entrypoints.api.shapes import INT64_MAX, Answer, Digits, Id, Page, SomeText, WindowDep
 from lazaret.operations import store
 from lazaret.operations.model import OperationKind, OperationStatus
 
@@ -84,7 +84,7 @@ async def list_operations(
     _: Viewer,
     office: OfficeDep,
     window: WindowDep,
-    server_handle: ShortText = "",
+    server_handle: SomeText = "",
     status: Annotated[list[OperationStatus] | None, Query()] = None,
 ) -> Page[OperationAnswer]:
     """Operations, newest first."""
@@ -105,8 +105,8 @@ async def list_events(
     operation_id: Id,
     _: Viewer,
     office: OfficeDep,
-    after: Annotated[int, Query(ge=0, le=INT64_MAX, description="The last id that you have.")] = 0,
-    limit: Annotated[int, Query(ge=1, le=500)] = 500,
+    after: Annotated[int, Query(ge=0, le=INT64_MAX, description="The last id that you have."), Digits] = 0,
+    limit: Annotated[int, Query(ge=1, le=500), Digits] = 500,
 ) -> Events:
     """The live log of one operation."""
     async with office.db.transaction() as session:

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Route
 
 from lazaret.entrypoints.dashboard.app import is_page
 from lazaret.entrypoints.dashboard.web import error_page
@@ -47,6 +48,64 @@ def problem(status: int, code: str, detail: str, *, hint: str = "", **more: Any)
     return JSONResponse(body, status_code=status, headers=headers, media_type="application/problem+json")
 
 
+_LISTED = "/openapi.json and docs/api.md list the routes."
+_ACCEPTED = "See /openapi.json for what is accepted."
+
+
+def _invalid(error: RequestValidationError, redactor: Redactor) -> JSONResponse:
+    """What is wrong with each field; of a body that is no JSON, what and where."""
+    status, code = HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input"
+    for one in error.errors():
+        if one["type"] == "json_invalid":
+            detail = f"The body is no JSON: {one['ctx']['error']} at character {one['loc'][-1]}."
+            return problem(status, code, detail, hint="Send one JSON value, with Content-Type: application/json.")
+    errors = [
+        {
+            "where": [redactor.clean(str(part)) for part in one["loc"]],
+            "message": redactor.clean(one["msg"].removeprefix("Value error, ")),
+        }
+        for one in error.errors()
+    ]
+    detail = "; ".join(f"{'.'.join(one['where'])}: {one['message']}" for one in errors[:5])
+    return problem(status, code, redactor.clean(detail), hint=_ACCEPTED, errors=errors)
+
+
+def _is_not_json(request: Request, error: RequestValidationError) -> bool:
+    """Whether a body was refused as a whole, and did not say that it is JSON: curl calls what it sends a form."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_json = kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+    return not is_json and any(one["loc"] == ("body",) and one["type"] != "missing" for one in error.errors())
+
+
+def _not_json(request: Request) -> InvalidInput:
+    kind = request.headers.get("content-type", "")
+    return InvalidInput(
+        f"The body was sent as {kind}, not as JSON." if kind else "The body was sent without saying that it is JSON.",
+        hint="Send the header with it: Content-Type: application/json",
+    )
+
+
+def _http_problem(request: Request, error: HTTPException) -> JSONResponse:
+    """There is no such route, or it does not take the method."""
+    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+    detail, hint = str(error.detail), _ACCEPTED
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        detail, hint = "There is no such route.", _LISTED
+    elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_methods_at(request))
+        detail, hint = f"This route does not take {request.method}.", f"It takes {headers['Allow']}. {_LISTED}"
+    answer = problem(error.status_code, code, detail, hint=hint)
+    answer.headers.update(headers)
+    return answer
+
+
+def _methods_at(request: Request) -> list[str]:
+    """What the routes of this path take, all together."""
+    routes = [one for one in request.app.routes if isinstance(one, Route) and one.path_regex.match(request.url.path)]
+    return sorted({method for route in routes for method in route.methods or ()})
+
+
 def add_problem_handlers(app: FastAPI, redactor: Redactor) -> None:
     """Turn every exception of `app` into a problem; the unforeseen are logged under an id that the answer names."""
 
@@ -77,8 +136,7 @@ def add_problem_handlers(app: FastAPI, redactor: Redactor) -> None:
     async def http(request: Request, error: HTTPException) -> Response:
         if is_page(request.url.path):
             return error_page(request, NotFound(str(error.detail)), error.status_code)
-        code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
-        return problem(error.status_code, code, str(error.detail))
+        return _http_problem(request, error)
 
     @app.exception_handler(Exception)
     async def unforeseen(request: Request, error: Exception) -> Response:
@@ -94,37 +152,3 @@ def add_problem_handlers(app: FastAPI, redactor: Redactor) -> None:
             hint=f"The log has the details under {reference}.",
             reference=reference,
         )
-
-
-def _invalid(error: RequestValidationError, redactor: Redactor) -> JSONResponse:
-    """Every place that is wrong, for programs, and the first five in one sentence."""
-    errors = [
-        {
-            "where": [redactor.clean(str(part)) for part in one["loc"]],
-            "message": redactor.clean(one["msg"].removeprefix("Value error, ")),
-        }
-        for one in error.errors()
-    ]
-    detail = "; ".join(f"{'.'.join(one['where'])}: {one['message']}" for one in errors[:5])
-    return problem(
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        "invalid_input",
-        redactor.clean(detail),
-        hint="See /openapi.json for what is accepted.",
-        errors=errors,
-    )
-
-
-def _is_not_json(request: Request, error: RequestValidationError) -> bool:
-    """Whether a body was refused as a whole, and did not say that it is JSON: curl calls what it sends a form."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    is_json = kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
-    return not is_json and any(one["loc"] == ("body",) and one["type"] != "missing" for one in error.errors())
-
-
-def _not_json(request: Request) -> InvalidInput:
-    kind = request.headers.get("content-type", "")
-    return InvalidInput(
-        f"The body was sent as {kind}, not as JSON." if kind else "The body was sent without saying that it is JSON.",
-        hint="Send the header with it: Content-Type: application/json",
-    )

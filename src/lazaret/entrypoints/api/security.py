@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import SecretStr
 
+from lazaret.entrypoints.api.queries import refuse_unknown_queries
 from lazaret.entrypoints.office import Office
 from lazaret.kernel.audit import Actor, Channel
 from lazaret.kernel.errors import Forbidden, Unauthenticated
@@ -35,14 +36,18 @@ async def _authenticate(
 
 
 def require(role: Role) -> Callable[..., Awaitable[Caller]]:
-    """A dependency that lets through callers whose role includes `role`."""
+    """A dependency that lets through callers whose role includes `role`, and who ask for what there is.
 
-    async def check(caller: Annotated[Caller, Depends(_authenticate)]) -> Caller:
+    The routes that need no role are asked by probes, which may add parameters of their own.
+    """
+
+    async def check(request: Request, caller: Annotated[Caller, Depends(_authenticate)]) -> Caller:
         if not caller.role.includes(role):
             raise Forbidden(
                 f"The token {caller.name!r} has the role {caller.role}; this call needs {role}.",
                 hint="Ask an administrator for a token with that role.",
             )
+        refuse_unknown_queries(request)
         return caller
 
     return check

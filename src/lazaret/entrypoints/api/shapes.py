@@ -1,18 +1,34 @@
 """What the API takes and gives: shared pieces of requests and answers."""
 
 import math
+import re
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Path, Query
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
+
+from lazaret.kernel.texts import LONGEST, has_control
 
 INT64_MAX = 2**63 - 1
 
 
-def _without_nul(text: str) -> str:
-    if "\x00" in text:
-        raise ValueError("must not contain NUL characters")
+def _on_one_line(text: str) -> str:
+    if has_control(text):
+        raise ValueError("must not contain control characters or ends of lines")
     return text
+
+
+def _on_lines(text: str) -> str:
+    if has_control(text, lines=True):
+        raise ValueError("must not contain control characters")
+    return text
+
+
+def _digits(value: Any) -> Any:
+    """Numbers in addresses are read as they are written: no spaces, signs or underscores."""
+    if isinstance(value, str) and not re.fullmatch(r"[0-9]{1,19}", value):
+        raise ValueError("must be a number, in digits only")
+    return value
 
 
 DEEPEST = 20
@@ -39,10 +55,15 @@ def _storable(value: Any, depth: int = 0) -> Any:
 Facts = Annotated[dict[str, Any], AfterValidator(_storable)]
 """An object of anything that can be stored."""
 Names = Annotated[list[Any], AfterValidator(_storable)]
-Text = Annotated[str, AfterValidator(_without_nul)]
-ShortText = Annotated[str, StringConstraints(max_length=200, strip_whitespace=True), AfterValidator(_without_nul)]
-LongText = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_without_nul)]
-Id = Annotated[int, Path(ge=1, le=INT64_MAX)]
+ShortText = Annotated[str, StringConstraints(max_length=LONGEST, strip_whitespace=True), AfterValidator(_on_one_line)]
+SomeText = Annotated[
+    str, StringConstraints(min_length=1, max_length=LONGEST, strip_whitespace=True), AfterValidator(_on_one_line)
+]
+"""What may be left out, but not be empty: an empty filter is a variable that was not set, and would mean everything."""
+LongText = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_on_lines)]
+Digits = BeforeValidator(_digits)
+"""Of a number in a path or a query."""
+Id = Annotated[int, Path(ge=1, le=INT64_MAX), Digits]
 Handle = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="For example `vps-267179`.")]
 
 
@@ -66,7 +87,8 @@ class Window(BaseModel):
 
 
 def _window(
-    limit: Annotated[int, Query(ge=1, le=500)] = 100, offset: Annotated[int, Query(ge=0, le=INT64_MAX)] = 0
+    limit: Annotated[int, Query(ge=1, le=500), Digits] = 100,
+    offset: Annotated[int, Query(ge=0, le=INT64_MAX), Digits] = 0,
 ) -> Window:
     return Window(limit=limit, offset=offset)
 

@@ -1,13 +1,12 @@
 """Routes of tokens: `/api/tokens/`, for administrators."""
 
 from datetime import datetime
-from typing import Annotated
 
 from fastapi import APIRouter, status
-from pydantic import AwareDatetime, StringConstraints
+from pydantic import AwareDatetime
 
 from lazaret.entrypoints.api.security import Admin, OfficeDep, actor_of
-from lazaret.entrypoints.api.shapes import Answer, Id, Request, ShortText
+from lazaret.entrypoints.api.shapes import Answer, Id, Request, SomeText
 from lazaret.users import store
 from lazaret.users.model import Role
 
@@ -35,7 +34,7 @@ class NewTokenAnswer(TokenAnswer):
 class TokenRequest(Request):
     """A new token."""
 
-    name: Annotated[ShortText, StringConstraints(min_length=1)]
+    name: SomeText
     role: Role
     expires_at: AwareDatetime | None = None
 

@@ -7,14 +7,15 @@ from fastapi import APIRouter, Path, Response, status
 from pydantic import Field
 
 from lazaret.entrypoints.api.security import Admin, OfficeDep, Operator, Viewer, actor_of
-from lazaret.entrypoints.api.shapes import INT64_MAX, Answer, Page, Request, ShortText, WindowDep
+from lazaret.entrypoints.api.shapes import INT64_MAX, Answer, Digits, Page, Request, ShortText, WindowDep
 from lazaret.kernel.errors import Forbidden
 from lazaret.users import store
 from lazaret.users.model import Role
 
 router = APIRouter(prefix="/users", tags=["users"])
 
-TelegramId = Annotated[int, Field(ge=1, le=INT64_MAX)]
+TelegramId = Annotated[int, Field(ge=1, le=INT64_MAX, strict=True)]
+TelegramIdInPath = Annotated[int, Path(ge=1, le=INT64_MAX), Digits]
 
 
 class UserAnswer(Answer):
@@ -73,16 +74,14 @@ async def list_users(_: Viewer, office: OfficeDep, window: WindowDep) -> Page[Us
 
 
 @router.get("/{telegram_id}")
-async def get_user(telegram_id: Annotated[int, Path(ge=1, le=INT64_MAX)], _: Viewer, office: OfficeDep) -> UserAnswer:
+async def get_user(telegram_id: TelegramIdInPath, _: Viewer, office: OfficeDep) -> UserAnswer:
     """The user with this Telegram id."""
     async with office.db.transaction() as session:
         return UserAnswer.model_validate(await store.get_user(session, telegram_id))
 
 
 @router.put("/{telegram_id}/role")
-async def set_role(
-    telegram_id: Annotated[int, Path(ge=1, le=INT64_MAX)], body: RoleRequest, caller: Admin, office: OfficeDep
-) -> UserAnswer:
+async def set_role(telegram_id: TelegramIdInPath, body: RoleRequest, caller: Admin, office: OfficeDep) -> UserAnswer:
     """What this person may do from now on, in Telegram and on the dashboard."""
     async with office.db.transaction() as session:
         user = await store.get_user(session, telegram_id, for_update=True)

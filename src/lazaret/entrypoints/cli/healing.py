@@ -9,9 +9,9 @@ import typer
 from lazaret.entrypoints.checking import check_health
 from lazaret.entrypoints.cli.operating import Follow, Handle, Reason, told
 from lazaret.entrypoints.cli.reading import EVERYTHING, AsJson
-from lazaret.entrypoints.cli.render import age, print_fields, print_json, print_table
+from lazaret.entrypoints.cli.render import age, print_fields, print_json, print_line, print_table
 from lazaret.entrypoints.cli.session import actor, command, office, rows_of
-from lazaret.entrypoints.cli.spans import span_of
+from lazaret.entrypoints.cli.spans import end_of, span_of
 from lazaret.healing import requests, store
 from lazaret.healing.model import Decision
 from lazaret.healing.requests import Infirmary
@@ -27,7 +27,9 @@ incident_app = typer.Typer(help="What went wrong.", add_completion=False, pretty
 windows_app = typer.Typer(help="Planned maintenance.", add_completion=False, pretty_exceptions_enable=False)
 
 Number = Annotated[int, typer.Argument(min=1, max=2**63 - 1)]
-For = Annotated[str, typer.Option("--for", help="How long, for example 30m, 4h or 2d. Left out: until it is lifted.")]
+For = Annotated[
+    str | None, typer.Option("--for", help="How long, for example 30m, 4h or 2d. Left out: until it is lifted.")
+]
 Note = Annotated[str, typer.Option(help="Why; others will read it.")]
 
 NEWEST_LINES = 500
@@ -51,7 +53,7 @@ async def why(handle: Handle, as_json: AsJson = False) -> None:
         if lines:
             typer.secho(title, bold=True)
             for line in lines:
-                typer.echo(f"  {line}")
+                print_line(f"  {line}")
 
 
 @command
@@ -93,18 +95,16 @@ def _in_words(report: Mapping[str, Any]) -> dict[str, str]:
 
 @command
 async def freeze(
-    handle: Annotated[str, typer.Argument(help="Only this server; left out: the whole fleet.")] = "",
-    reason: Annotated[str, typer.Option(help="Why; others will read it.")] = "",
-    length: For = "",
+    handle: Annotated[str | None, typer.Argument(help="Only this server; left out: the whole fleet.")] = None,
+    reason: Annotated[str, typer.Option(help="Why; others will read it.")] = "frozen by hand",
+    length: For = None,
 ) -> None:
     """Stop all action, automatic and requested, on the fleet or on one server. What runs goes on to its end."""
     async with office() as here:
         now = here.clock.now()
-        until = now + span_of(length) if length else None
+        until = end_of(now, span_of(length)) if length is not None else None
         async with here.db.transaction() as session:
-            made = await requests.hold(
-                session, handle or None, actor(), at=now, reason=reason or "frozen by hand", until=until
-            )
+            made = await requests.hold(session, handle, actor(), at=now, reason=reason, until=until)
         what = handle or "The whole fleet"
         typer.echo(f"{what} is frozen (hold {made.id}){f' until {until:%Y-%m-%d %H:%M} UTC' if until else ''}.")
         typer.echo(f"End it: lazaret unfreeze{f' {handle}' if handle else ''}")
@@ -112,11 +112,13 @@ async def freeze(
 
 @command
 async def unfreeze(
-    handle: Annotated[str, typer.Argument(help="Only this server's holds; left out: those on the whole fleet.")] = "",
+    handle: Annotated[
+        str | None, typer.Argument(help="Only this server's holds; left out: those on the whole fleet.")
+    ] = None,
 ) -> None:
     """End what `freeze` began."""
     async with office() as here, here.db.transaction() as session:
-        ended, left = await requests.unfreeze(session, handle or None, actor(), at=here.clock.now())
+        ended, left = await requests.unfreeze(session, handle, actor(), at=here.clock.now())
     if ended:
         typer.echo(f"Lifted: hold {', '.join(str(row.id) for row in ended)}.")
     elif not left:
@@ -247,7 +249,7 @@ async def show(incident_id: Number, as_json: AsJson = False) -> None:
     print_fields({name: value for name, value in rows_of(incident).items() if name != "details"} | told)
     typer.echo()
     for line in lines:
-        typer.echo(f"{line.at:%Y-%m-%d %H:%M:%S}  {line.kind:<11}  {line.message}")
+        print_line(f"{line.at:%Y-%m-%d %H:%M:%S}  {line.kind:<11}  {line.message}")
 
 
 @incident_app.command()
@@ -280,7 +282,7 @@ async def evidence(incident_id: Number) -> None:
         rows = await store.evidence_of(session, incident_id)
     for row in rows:
         typer.secho(f"== {row.name} ({row.at:%Y-%m-%d %H:%M:%S} UTC)", bold=True)
-        typer.echo(row.content)
+        print_line(row.content)
     if not rows:
         typer.echo("No evidence was taken.")
 
@@ -312,7 +314,7 @@ async def plan(
     reason: Annotated[str, typer.Option(help="Why; others will read it.")],
     length: Annotated[str, typer.Option("--for", help="How long, for example 30m, 4h or 2d.")],
     start: Annotated[datetime | None, typer.Option("--from", help="UTC; left out: now.")] = None,
-    server: Annotated[str, typer.Option(help="Only this server; left out: the whole fleet.")] = "",
+    server: Annotated[str | None, typer.Option(help="Only this server; left out: the whole fleet.")] = None,
 ) -> None:
     """Plan a time in which nothing is judged or done by itself."""
     async with office() as here, here.db.transaction() as session:
@@ -320,11 +322,11 @@ async def plan(
         begins = start.replace(tzinfo=UTC) if start else now
         made = await requests.plan_window(
             session,
-            server or None,
+            server,
             actor(),
             at=now,
             starts_at=begins,
-            ends_at=begins + span_of(length),
+            ends_at=end_of(begins, span_of(length)),
             reason=reason,
         )
         typer.echo(

@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 import typer
 from typer.core import TyperGroup
 
+from lazaret.entrypoints.cli.typed import guarded
+
 
 @dataclass(frozen=True, slots=True)
 class Lazy:
@@ -33,7 +35,7 @@ class Lazy:
             found = app
         command = typer.main.get_command(found)
         command.name = self.name
-        return command
+        return guarded(command)
 
 
 class LazyGroup(TyperGroup):

@@ -8,7 +8,7 @@ import typer
 from pydantic import SecretStr
 
 from lazaret.entrypoints.cli.reading import EVERYTHING, AsJson
-from lazaret.entrypoints.cli.render import age, print_fields, print_json, print_table
+from lazaret.entrypoints.cli.render import age, print_fields, print_json, print_line, print_table
 from lazaret.entrypoints.cli.session import actor, command, office, rows_of
 from lazaret.entrypoints.office import Office
 from lazaret.kernel.errors import InvalidInput
@@ -208,15 +208,15 @@ async def follow_to_end(here: Office, operation_id: int, *, quiet: bool = False)
             after = row.id
             state = row.data.get("state") or ""
             if state not in {"started", "running"} and not quiet:
-                typer.echo(f"{row.at:%H:%M:%S}  {row.step or row.kind:<22} {state:<9} {row.message}")
+                print_line(f"{row.at:%H:%M:%S}  {row.step or row.kind:<22} {state:<9} {row.message}")
         if OperationStatus(operation.status) not in LIVE:
             break
         if operation.status == OperationStatus.WAITING and not told_wait:
             told_wait = True
-            typer.echo(f"It waits for you: {operation.hint}")
+            print_line(f"It waits for you: {operation.hint}")
         await asyncio.sleep(FOLLOW_S)
     if operation.status != OperationStatus.SUCCEEDED:
-        typer.echo(f"error: {operation.status}: {operation.error or ''}", err=True)
+        print_line(f"error: {operation.status}: {operation.error or ''}", err=True)
         if operation.hint:
-            typer.echo(f"hint: {operation.hint}", err=True)
+            print_line(f"hint: {operation.hint}", err=True)
         raise typer.Exit(1)

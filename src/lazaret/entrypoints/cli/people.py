@@ -58,7 +58,7 @@ async def audit(
 ) -> None:
     """Who did what, newest first."""
     async with office() as here, here.db.transaction() as session:
-        rows = await log.entries(session, search=search.replace("\x00", "")[:200], limit=limit)
+        rows = await log.entries(session, search=search, limit=limit)
     if as_json:
         print_json(rows_of(row) for row in rows)
         return

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lazaret.kernel.texts import printable, printable_json
+
 STYLES = {
     "ready": "green",
     "in_use": "green",
@@ -43,7 +45,12 @@ def console() -> Console:
 
 def print_json(rows: Iterable[Mapping[str, Any]]) -> None:
     """A list of objects."""
-    typer.echo(json.dumps(list(rows), default=_plain, ensure_ascii=False, indent=2))
+    typer.echo(printable_json(json.dumps(list(rows), default=_plain, ensure_ascii=False, indent=2)))
+
+
+def print_line(text: str, *, err: bool = False) -> None:
+    """A line, or lines, in which something stands that servers, providers or people wrote."""
+    typer.echo(printable(text), err=err)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
@@ -84,9 +91,20 @@ def age(moment: datetime | None) -> str:
 
 
 def _cell(value: object) -> Text:
-    shown = value.isoformat(sep=" ", timespec="seconds") if isinstance(value, datetime) else value
-    text = "" if shown is None else str(shown)
+    text = printable(_in_words(value))
     return Text(text, style=STYLES.get(text, ""))
+
+
+def _in_words(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case datetime():
+            return value.isoformat(sep=" ", timespec="seconds")
+        case list() | tuple():
+            return ", ".join(map(_in_words, value))
+        case _:
+            return str(value)
 
 
 def _plain(value: object) -> str:

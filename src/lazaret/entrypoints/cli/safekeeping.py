@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import SecretStr
 
+from lazaret.entrypoints.cli.render import print_line
 from lazaret.entrypoints.cli.session import actor, command, office, prepare
 from lazaret.kernel.errors import Forbidden, InvalidInput, Misconfigured
 from lazaret.kernel.settings import Settings, load_settings
@@ -42,8 +43,8 @@ async def backup(
     passphrase = _passphrase(passphrase_file, from_stdin=passphrase_stdin, is_new=True)
     async with office() as here:
         written = await write_backup(here, file, passphrase, actor(), replace=replace)
-    typer.echo(f"Wrote {file}: {_in_words(written.counts)}; {written.size / 1024:,.0f} KB.")
-    typer.echo("Keep it, and the passphrase, on another machine than this: without the passphrase nobody can read it.")
+    print_line(f"Wrote {file}: {_in_words(written.counts)}; {written.size / 1024:,.0f} KB.")
+    print_line("Keep it, and the passphrase, on another machine than this: without the passphrase nobody can read it.")
 
 
 @command
@@ -71,7 +72,7 @@ async def restore(
     passphrase = _passphrase(passphrase_file, from_stdin=passphrase_stdin, is_new=False)
     found = look_into(file, passphrase)
     if check:
-        typer.echo(f"{file} is whole: {found.origin}, {_in_words(found.counts)}.")
+        print_line(f"{file} is whole: {found.origin}, {_in_words(found.counts)}.")
         return
     missing_keys(settings, found)
     prepare("warning")
@@ -83,16 +84,16 @@ def _tell(settings: Settings, found: "Backup", parked: "Parked") -> None:
     """What is so now, and what the operator does next."""
     from lazaret.entrypoints.safekeeping.contents import settings_told  # noqa: PLC0415
 
-    typer.echo(f"Restored the backup {found.origin}: {_in_words(found.counts)}.")
-    typer.echo(f"The whole fleet is frozen (hold {parked.hold_id}): Lazaret watches, and touches nothing.")
+    print_line(f"Restored the backup {found.origin}: {_in_words(found.counts)}.")
+    print_line(f"The whole fleet is frozen (hold {parked.hold_id}): Lazaret watches, and touches nothing.")
     if parked.ended:
-        typer.echo("Under way when the backup was made, and ended here, for nobody knows what became of it since:")
+        print_line("Under way when the backup was made, and ended here, for nobody knows what became of it since:")
         for line in parked.ended:
-            typer.echo(f"  {line}")
+            print_line(f"  {line}")
     if parked.tokens:
-        typer.echo("Valid again, also those that were revoked after the backup, are the tokens:")
+        print_line("Valid again, also those that were revoked after the backup, are the tokens:")
         for line in parked.tokens:
-            typer.echo(f"  {line}")
+            print_line(f"  {line}")
     typer.secho("\nNow:", bold=True)
     steps = ["Make sure that the old machine is off and stays off. Two of them would work against each other."]
     here = settings_told(settings)
@@ -113,7 +114,7 @@ def _tell(settings: Settings, found: "Backup", parked: "Parked") -> None:
         "Give it back its hands: lazaret unfreeze",
     ]
     for number, step in enumerate(steps, 1):
-        typer.echo(f"  {number}. {step}")
+        print_line(f"  {number}. {step}")
 
 
 def _in_words(counts: Mapping[str, int]) -> str:

@@ -20,6 +20,7 @@ from lazaret.entrypoints.cli.permissions import needs
 from lazaret.kernel.embedded_postgres import embedded_place, is_there, warm_up
 from lazaret.kernel.errors import Category, Forbidden, LazaretError, NotFound
 from lazaret.kernel.settings import Settings, load_settings
+from lazaret.kernel.texts import printable
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -76,9 +77,9 @@ async def _finish(result: Awaitable[None]) -> None:
 
 def fail(error: LazaretError) -> NoReturn:
     """Say what is wrong and what to do, and end."""
-    typer.echo(f"error: {error.message}", err=True)
+    typer.echo(printable(f"error: {error.message}"), err=True)
     if error.hint:
-        typer.echo(f"hint: {error.hint}", err=True)
+        typer.echo(printable(f"hint: {error.hint}"), err=True)
     if os.environ.get("LAZARET_LOG_LEVEL") == "debug":
         logging.getLogger(__name__).debug("where it came from", exc_info=error)
     raise typer.Exit(2 if error.category in WRONG_USE else 1)

@@ -8,6 +8,9 @@ from lazaret.entrypoints.dashboard.web import HERE
 
 PAGES = (sign_in, live, operations, incidents, deployments, audit, settings, fleet)
 
+_OF_PROGRAMS = frozenset({"api", "mcp", "users", "openapi.json", "metrics", "healthz", "readyz"})
+"""The first part of an address that programs ask for."""
+
 
 def add_dashboard(app: FastAPI) -> None:
     """Every page, and the few static files."""
@@ -18,4 +21,4 @@ def add_dashboard(app: FastAPI) -> None:
 
 def is_page(path: str) -> bool:
     """Whether people, and not programs, ask for this."""
-    return not path.startswith(("/api/", "/mcp", "/users/", "/openapi.json", "/metrics", "/healthz", "/readyz"))
+    return path.lstrip("/").partition("/")[0] not in _OF_PROGRAMS

@@ -13,7 +13,7 @@ from lazaret import __version__
 from lazaret.agents.call import Agency
 from lazaret.agents.caller import AgentCaller
 from lazaret.agents.resources import PAGES, page_at
-from lazaret.agents.toolbox import INSTRUCTIONS, Tool, call_tool, tools_for
+from lazaret.agents.toolbox import INSTRUCTIONS, Tool, call_tool, has_failed, tools_for
 from lazaret.kernel.errors import NotFound
 
 Context = ServerRequestContext[Any, Any]
@@ -32,7 +32,7 @@ def mcp_server(agency: Agency, who_calls: WhoCalls) -> Server[Any]:
         answer = await call_tool(agency, who_calls(ctx), params.name, params.arguments or {})
         text = json.dumps(answer, ensure_ascii=False)
         return types.CallToolResult(
-            content=[types.TextContent(type="text", text=text)], structured_content=answer, is_error="error" in answer
+            content=[types.TextContent(type="text", text=text)], structured_content=answer, is_error=has_failed(answer)
         )
 
     return Server(

@@ -1,10 +1,11 @@
-"""Step: read the server's details from the provider, prove that it may be touched, and say that work has begun."""
+"""Step: read the server's details, prove that it may be touched and can be given what is wanted, and begin."""
 
 from lazaret.kernel import audit
-from lazaret.operations.outcome import Advance, Outcome
+from lazaret.operations.outcome import Advance, GiveUp, Outcome
 from lazaret.provisioning.context import StepContext
+from lazaret.provisioning.steps.choose_system import NothingToInstall, choose_os
 from lazaret.servers import store as servers
-from lazaret.servers.provider import ServerDetails
+from lazaret.servers.provider import ProviderCannot, ServerDetails
 from lazaret.servers.status import Party, ServerStatus, StatusEvent
 
 
@@ -12,6 +13,11 @@ async def load_details(ctx: StepContext) -> Outcome:
     """Goes on to the reinstall where the intent asks for one, else to trying our key."""
     snapshot = await ctx.snapshot()
     details = await ctx.prove_touchable(snapshot)
+    if snapshot.wants_reinstall:
+        try:
+            await choose_os(ctx, snapshot, details)  # while the server still is what it was
+        except (NothingToInstall, ProviderCannot) as error:
+            return GiveUp(error)
     await _remember(ctx, details)
     if snapshot.wants_reinstall:
         return Advance(f"{details.hostname} at {details.public_ip} is to be reinstalled", to="reinstall")

@@ -7,13 +7,8 @@ from lazaret.provisioning.context import Snapshot, StepContext
 from lazaret.provisioning.host_keys import open_epoch
 from lazaret.provisioning.passwords import store_password, stored_password
 from lazaret.provisioning.provider_tasks import begin, finished_task
+from lazaret.provisioning.steps.choose_system import NothingToInstall, choose_os
 from lazaret.servers.provider import Capability, ProviderCannot, ServerDetails
-
-
-class NothingToInstall(Conflict):
-    """It is not known which operating system to install, or the provider has no such one."""
-
-    code = "nothing_to_install"
 
 
 async def reinstall(ctx: StepContext) -> Outcome:
@@ -45,19 +40,7 @@ async def wait_for_reinstall(ctx: StepContext) -> Outcome:
 
 async def _ask(ctx: StepContext, snapshot: Snapshot) -> MadeCall:
     async def plan(details: ServerDetails) -> Send:
-        os_template = await _choose_os(ctx, snapshot, details)
+        os_template = await choose_os(ctx, snapshot, details)
         return lambda: snapshot.provider.reinstall(details.server_id, os_template)
 
     return await begin(ctx, snapshot, Capability.REINSTALL, plan)
-
-
-async def _choose_os(ctx: StepContext, snapshot: Snapshot, details: ServerDetails) -> str:
-    """The intent's, else the configured one, else what the server has; it must be on the provider's list."""
-    wanted = snapshot.params.get("os_template") or ctx.parts.default_os or details.os_template or snapshot.os_template
-    offered = [template.os for template in await snapshot.provider.list_os(details.server_id)]
-    if not wanted or wanted not in offered:
-        raise NothingToInstall(
-            f"The provider does not offer {wanted or 'an operating system'} for this server.",
-            hint=f"Set DEFAULT_OS_TEMPLATE to one of: {', '.join(offered[:20])}.",
-        )
-    return str(wanted)
