@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.kernel import audit
-from lazaret.kernel.errors import InvalidInput, NotFound, Unauthenticated
+from lazaret.kernel.errors import NotFound, Unauthenticated
 from lazaret.kernel.moments import moment_of
 from lazaret.users.model import ApiToken, Role, User
 
@@ -42,8 +42,6 @@ async def create_token(
 ) -> tuple[ApiToken, SecretStr]:
     """A new token and its text, which cannot be read again. Raises `InvalidInput`."""
     expires_at = moment_of(expires_at, "The token's end") if expires_at is not None else None
-    if expires_at is not None and expires_at <= at:
-        raise InvalidInput("The token's end lies in the past.", hint="Leave it out for a token that does not expire.")
     token = SecretStr(TOKEN_PREFIX + secrets.token_urlsafe(32))
     row = ApiToken(name=name, role=role.value, token_hash=_hash(token), created_at=at, expires_at=expires_at)
     session.add(row)

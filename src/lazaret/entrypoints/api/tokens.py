@@ -7,6 +7,7 @@ from pydantic import AwareDatetime
 
 from lazaret.entrypoints.api.security import Admin, OfficeDep, actor_of
 from lazaret.entrypoints.api.shapes import Answer, Id, Request, SomeText
+from lazaret.kernel.errors import InvalidInput
 from lazaret.users import store
 from lazaret.users.model import Role
 
@@ -50,6 +51,8 @@ async def list_tokens(_: Admin, office: OfficeDep) -> list[TokenAnswer]:
 async def create_token(body: TokenRequest, caller: Admin, office: OfficeDep) -> NewTokenAnswer:
     """A new token; its text cannot be read again."""
     now = office.clock.now()
+    if body.expires_at is not None and body.expires_at <= now:
+        raise InvalidInput("The token's end lies in the past.", hint="Leave it out for a token that does not expire.")
     async with office.db.transaction() as session:
         row, token = await store.create_token(
             session, body.name, body.role, actor_of(caller), at=now, expires_at=body.expires_at
