@@ -13,7 +13,7 @@ from lazaret.deployments.requests import NotMeasuredYet, Order
 from lazaret.deployments.spec import LARGEST_FILE, MOST_FILES, ServiceSpec, problem_in
 from lazaret.entrypoints.cli.operating import Follow, follow_to_end, told
 from lazaret.entrypoints.cli.reading import EVERYTHING, AsJson
-from lazaret.entrypoints.cli.render import age, print_fields, print_json, print_table
+from lazaret.entrypoints.cli.render import age, print_fields, print_json, print_line, print_table
 from lazaret.entrypoints.cli.session import actor, command, office, rows_of
 from lazaret.entrypoints.harbour import harbour_of
 from lazaret.entrypoints.office import Office
@@ -200,7 +200,7 @@ async def logs(
             )
         await follow_to_end(here, operation.id, quiet=True)
         async with here.db.transaction() as session:
-            typer.echo((await get_operation(session, operation.id)).result.get("logs", ""))
+            print_line((await get_operation(session, operation.id)).result.get("logs", ""))
 
 
 async def _act(deployment_id: int, action: str, *, follow: bool) -> None:
