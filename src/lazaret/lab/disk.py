@@ -3,6 +3,7 @@
 One file, because copying thousands of small ones is slow on some file systems, and because a disk has a size.
 """
 
+import asyncio
 import uuid
 from pathlib import Path
 
@@ -22,6 +23,10 @@ printf '127.0.0.1 localhost\\n127.0.1.1 %s %s\\n' "$2" "${2%%.*}" > "$1/etc/host
 echo "$3" > "$1/etc/machine-id"
 exec chroot "$1" ssh-keygen -q -A
 """
+
+# A disk of which others are made must be whole; 1 says that what a mount leaves behind was mended.
+_CHECK = 'e2fsck -f -p "$1" || test $? -eq 1'
+_LOOKS, _LOOK_S = 150, 0.2
 
 # What must not be the same on two hosts, of which a copy makes its own. Root directory as argument.
 _DEPERSONALISE = """\
@@ -68,15 +73,26 @@ class HostDisk:
 
     async def save_as_template(self, path: Path) -> None:
         """A copy from which `make` makes other disks: all that was set up, nothing that makes it this host."""
-        await unmount(self.root)
+        await self._let_go(self._image)
         copy = ("cp", "--reflink=auto", "--sparse=auto", str(self._image), str(self._unfinished))
         await run(*copy, timeout_s=_COPY_TIMEOUT_S)
         await self._mount(self._unfinished)
         try:
             await run("sh", "-c", _DEPERSONALISE, "sh", str(self.root))
         finally:
-            await unmount(self.root)
+            await self._let_go(self._unfinished)
+        await run("sh", "-c", _CHECK, "sh", str(self._unfinished), timeout_s=_COPY_TIMEOUT_S)
         await run("mv", str(self._unfinished), str(path), timeout_s=_COPY_TIMEOUT_S)
+
+    async def _let_go(self, image: Path) -> None:
+        """Unmount, and return when all is written: where a host still ends, its own view keeps the disk in use."""
+        if _is_mount(self.root):
+            await run("sync", "--file-system", str(self.root))
+        await unmount(self.root)
+        for _ in range(_LOOKS):
+            if not (await run("losetup", "--associated", str(image))).strip():
+                return
+            await asyncio.sleep(_LOOK_S)
 
     @property
     def has_kept(self) -> bool:
