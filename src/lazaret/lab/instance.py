@@ -37,7 +37,7 @@ from lazaret.lab.switches import Switchboard
 from lazaret.lab.tasks import Pace
 
 DEFAULT_TIME_SCALE = 0.02
-_HOST_WAIT_S = 60.0
+_HOST_WAIT_S = 120.0
 _BOOT_S = 20.0
 """How long a simulated host boots at time scale 1."""
 
