@@ -24,8 +24,8 @@ def moment_of(value: datetime, name: str) -> datetime:
 
 
 def after(at: datetime, span: timedelta, name: str) -> datetime:
-    """The moment `span` after `at`, in UTC. Raises `InvalidInput`."""
+    """The moment `span`, not negative, after `at`, in UTC. Raises `InvalidInput`."""
     try:
         return moment_of(at + span, name)
     except OverflowError:
-        raise InvalidInput(f"{name} lies out of all time.", hint=_HINT) from None
+        raise InvalidInput(f"{name} is too late.", hint=_HINT) from None

@@ -208,7 +208,8 @@ class Monitor:
 
     async def _all_are_told(self) -> None:
         """Fails while verdicts lead to nothing: a monitor that sees and cannot act must not count as alive and well."""
-        for handle, error in self._untold.items():
+        if self._untold:
+            handle, error = next(iter(self._untold.items()))
             raise VerdictsUntold(f"Of {len(self._untold)} servers the verdict leads to nothing, {handle}.") from error
 
     # --- doubting oneself

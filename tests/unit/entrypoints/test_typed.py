@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 from lazaret.entrypoints.cli.doc import _commands
 from lazaret.entrypoints.cli.main import COMMANDS, app
 from lazaret.entrypoints.cli.render import print_fields, print_json, print_line, print_table
-from lazaret.entrypoints.cli.spans import LONGEST, end_of, span_of
+from lazaret.entrypoints.cli.spans import LONGEST, span_of
 from lazaret.kernel.errors import InvalidInput
+from lazaret.kernel.moments import after
 from lazaret.servers.provider import Capability
 
 
@@ -75,7 +76,7 @@ def test_lengths_of_time_are_bounded() -> None:
         with pytest.raises(InvalidInput):
             span_of(text)
     with pytest.raises(InvalidInput):
-        end_of(datetime(9999, 12, 31, 23, tzinfo=UTC), timedelta(hours=4))
+        after(datetime(9999, 12, 31, 23, tzinfo=UTC), timedelta(hours=4), "The end")
 
 
 def test_nothing_that_is_shown_commands_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

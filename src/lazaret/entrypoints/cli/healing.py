@@ -11,13 +11,14 @@ from lazaret.entrypoints.cli.operating import Follow, Handle, Reason, told
 from lazaret.entrypoints.cli.reading import EVERYTHING, AsJson
 from lazaret.entrypoints.cli.render import age, print_fields, print_json, print_line, print_table
 from lazaret.entrypoints.cli.session import actor, command, office, rows_of
-from lazaret.entrypoints.cli.spans import end_of, span_of
+from lazaret.entrypoints.cli.spans import span_of
 from lazaret.healing import requests, store
 from lazaret.healing.model import Decision
 from lazaret.healing.requests import Infirmary
 from lazaret.healing.why import why as explain
 from lazaret.incidents import store as incidents
 from lazaret.incidents.model import OPEN, IncidentStatus
+from lazaret.kernel.moments import after
 from lazaret.servers.store import get_server
 
 approvals_app = typer.Typer(
@@ -102,7 +103,7 @@ async def freeze(
     """Stop all action, automatic and requested, on the fleet or on one server. What runs goes on to its end."""
     async with office() as here:
         now = here.clock.now()
-        until = end_of(now, span_of(length)) if length is not None else None
+        until = after(now, span_of(length), "The end of the hold") if length is not None else None
         async with here.db.transaction() as session:
             made = await requests.hold(session, handle, actor(), at=now, reason=reason, until=until)
         what = handle or "The whole fleet"
@@ -326,7 +327,7 @@ async def plan(
             actor(),
             at=now,
             starts_at=begins,
-            ends_at=end_of(begins, span_of(length)),
+            ends_at=after(begins, span_of(length), "The window's end"),
             reason=reason,
         )
         typer.echo(

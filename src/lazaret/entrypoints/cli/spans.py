@@ -1,7 +1,7 @@
 """Lengths of time as people type them."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from lazaret.kernel.errors import InvalidInput
 
@@ -21,11 +21,3 @@ def span_of(text: str) -> timedelta:
             f"{text[:20]!r} is longer than {LONGEST.days} days.", hint="Write for example 30m, 4h or 2d."
         )
     return span
-
-
-def end_of(begins: datetime, span: timedelta) -> datetime:
-    """When it is over. Raises `InvalidInput` where the calendar ends."""
-    try:
-        return begins + span
-    except OverflowError:
-        raise InvalidInput(f"{begins:%Y-%m-%d} is too late.", hint="Give a time of this millennium.") from None
