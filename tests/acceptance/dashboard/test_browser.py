@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Route
 
 from lazaret.incidents.model import TimelineKind
 from lazaret.incidents.store import get_incident, tell
@@ -66,6 +67,38 @@ async def test_the_log_of_an_operation_grows(desk: Desk) -> None:
             operation = await get_operation(session, 1)
             await add_event(session, operation, "note", "the newest line", at=desk.office.clock.now())
         await page.wait_for_selector("#log >> text=the newest line", timeout=8000)
+
+
+async def test_what_is_written_while_the_page_is_being_fetched_is_seen_too(desk: Desk) -> None:
+    """The answer under way does not have it, and the news that something changed comes before that answer."""
+    async with desk.page() as page:
+        await page.goto(f"{desk.url}/operations/1")
+        held: list[Route] = []
+
+        async def hold(route: Route) -> None:
+            if held:
+                await route.continue_()
+                return
+            held.append(route)
+            old = await route.fetch()
+            async with (
+                page.expect_event("console", lambda said: said.text == "told", timeout=8000),
+                desk.office.db.transaction() as session,
+            ):
+                operation = await get_operation(session, 1)
+                await add_event(session, operation, "note", "a late line", at=desk.office.clock.now())
+            await route.fulfill(response=old)
+
+        await page.route("**/operations/1", hold)
+        await page.evaluate(
+            """new Promise((ready) => {
+                const source = new EventSource("/live");
+                source.addEventListener("open", ready);
+                source.addEventListener("changed", () => console.log("told"));
+            })"""
+        )
+        await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        await page.wait_for_selector("#log >> text=a late line", timeout=8000)
 
 
 async def test_an_incident_is_acknowledged_and_its_question_answered(desk: Desk) -> None:

@@ -1,5 +1,7 @@
 """One look overturns nothing: a recovery whose server hangs up on it, or looks different once, keeps plan and yes."""
 
+from datetime import timedelta
+
 import pytest
 from sqlalchemy import select
 
@@ -12,6 +14,7 @@ from lazaret.healing.steps.choose import choose
 from lazaret.healing.steps.diagnose import diagnose
 from lazaret.healing.steps.prove import prove
 from lazaret.healing.steps.step import Next
+from lazaret.healing.store import decide
 from lazaret.operations.outcome import Wait
 from lazaret.servers.access import AccessError, HostKeyChanged, HungUp, LoginRefused, NoBanner
 from tests.healing_scene import OPERATOR
@@ -26,7 +29,7 @@ async def _approve(recovery: Recovery) -> None:
     await ask_approval(recovery.ctx, recovery.state)
     async with recovery.ctx.run.db.transaction() as session:
         (approval,) = await session.scalars(select(Approval))
-        approval.decision, approval.decided_by = Decision.APPROVED.value, "a person"
+        decide(approval, Decision.APPROVED, "a person", at=recovery.clock.now())
 
 
 @pytest.mark.parametrize("passing", [[HUNG_UP] * 5, [STRANGER, HUNG_UP], [HUNG, HUNG]])
@@ -45,6 +48,20 @@ async def test_a_yes_is_not_for_other_trouble_that_stays(recovery: Recovery, las
     assert isinstance(result, Next) and result.to == "diagnose", result
     assert recovery.eyes.looks == looks
     assert sum(recovery.clock.slept_s) <= 30, "bounded"
+
+
+@pytest.mark.parametrize(("hours", "to"), [(11, "act"), (12, "hand_over")])
+async def test_a_yes_that_was_held_back_for_long_is_none_any_more(recovery: Recovery, hours: int, to: str) -> None:
+    await _approve(recovery)
+    now = recovery.clock.now()
+    async with recovery.ctx.run.db.transaction() as session:
+        await hold(session, ONE, OPERATOR, at=now, reason="being moved", until=now + timedelta(hours=hours))
+    result = await ask_approval(recovery.ctx, recovery.state)
+    assert isinstance(result, Wait) and "being moved" in result.why, result
+    await recovery.clock.sleep(hours * 3600)
+    result = await ask_approval(recovery.ctx, recovery.state)
+    assert isinstance(result, Next) and result.to == to, result
+    assert recovery.provider.journal == []
 
 
 async def test_a_question_stays_open_while_the_server_hangs_up_for_a_moment(recovery: Recovery) -> None:

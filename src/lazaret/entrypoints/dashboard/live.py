@@ -27,10 +27,11 @@ async def live(visit: Seeing) -> Response:
 
 
 async def _changes(bell: Bell) -> AsyncIterator[str]:
+    ring = bell.next_ring()
     yield "retry: 2000\n\n"
     while not bell.closed:
-        ring = bell.next_ring()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(ring.wait(), AT_LEAST_EVERY_S)
+        ring = bell.next_ring()  # before it is told: what changes from now on is told the next time
         yield "event: changed\ndata: \n\n"
         await asyncio.sleep(AT_MOST_EVERY_S)

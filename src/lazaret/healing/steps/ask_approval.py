@@ -32,11 +32,13 @@ LOOK_MEANWHILE_S = 30.0
 
 
 async def ask_approval(ctx: HealingContext, state: RecoveryState) -> StepResult:
-    """Asks once; every later run looks for the answer. A yes is for what was asked about: first it is looked again."""
+    """Asks once; every later run looks for the answer. A yes is for what was asked about: first it is looked again.
+
+    It counts as long as a question does: one that was held back for longer is asked anew by a person.
+    """
     approval = await _answered(ctx, state)
-    remedy = Remedy(approval.remedy)
     if approval.decision not in (None, Decision.APPROVED):
-        return to_a_person(f"{remedy} was {approval.decision} by {approval.decided_by}.")
+        return to_a_person(f"{approval.remedy} was {approval.decision} by {approval.decided_by}.")
     condition = Condition(state["condition"])
     seen = await look_until_sure(ctx, condition)
     if seen.is_over(condition):
@@ -47,6 +49,14 @@ async def ask_approval(ctx: HealingContext, state: RecoveryState) -> StepResult:
     if approval.decision is None:
         until = min(approval.expires_at, ctx.run.clock.now() + timedelta(seconds=LOOK_MEANWHILE_S))
         return Wait(approval.why, asks_for=APPROVAL, until=until)
+    return await _on_a_yes(ctx, approval)
+
+
+async def _on_a_yes(ctx: HealingContext, approval: Approval) -> StepResult:
+    remedy = Remedy(approval.remedy)
+    if approval.decided_at is not None and approval.decided_at + ctx.parts.approval_ttl <= ctx.run.clock.now():
+        # Held back for so long: what the person knew when they said yes may not be so any more.
+        return to_a_person(f"{remedy} was approved by {approval.decided_by} too long ago: ask again.")
     reason = await held_back(ctx, remedy)
     if reason is not None:
         return to_a_person(reason.because) if reason.for_a_person else await wait_for_room(ctx, remedy, reason.because)

@@ -35,20 +35,30 @@ function replace(part, other) {
   part.scrollTop = tail ? part.scrollHeight : top;
 }
 
+// What changes while the page is being fetched may not be in the answer: then it is fetched once more.
 let busy = false;
+let stale = false;
 async function refresh() {
+  stale = true;
   if (busy || document.hidden) return;
   busy = true;
   try {
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-    if (answer.redirected) { location.reload(); return; }
-    if (!answer.ok) return;
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    for (const part of document.querySelectorAll("[data-fresh]")) {
-      const other = page.getElementById(part.id);
-      if (other) replace(part, other);
+    while (stale && !document.hidden) {
+      stale = false;
+      await fetchAgain();
     }
   } catch { /* the state line says that the connection is gone */ } finally { busy = false; }
+}
+
+async function fetchAgain() {
+  const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+  if (answer.redirected) { location.reload(); return; }
+  if (!answer.ok) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const part of document.querySelectorAll("[data-fresh]")) {
+    const other = page.getElementById(part.id);
+    if (other) replace(part, other);
+  }
 }
 
 if (document.body.hasAttribute("data-live")) {
