@@ -127,6 +127,7 @@ async def test_a_rehearsal_finds_its_way_by_the_runbook(machine: Machine) -> Non
         await machine.follows("rehearse")
         up = f"systemd-run --quiet --unit rehearsal --setenv=HOME=/root bash -c '{block('rehearse')}exec lazaret up'"
         await machine.does(up)
+        await until("it answers", lambda: answers(machine))
         await until("both servers are ready", lambda: typed(machine, "lazaret servers", " ready .*\n.* ready "))
         await until("Prometheus sees them ready", lambda: seen(machine, 'status="ready"', "=> 2 @"))
         await machine.follows("rehearse", then="lazaret freeze vps-900001 --for 1h --reason rehearsal")
