@@ -83,7 +83,7 @@ test-all: test ## every check, and the long ones
 
 .PHONY: nightly
 nightly: setup ## the properties, the safety rules' among them, over at least 5,000 made-up histories each
-	@HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -q -n 2 -m properties --timeout 14400 tests/unit tests/integration
+	@HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -q -n 2 --dist worksteal -m properties --timeout 14400 tests/unit tests/integration
 
 # --- measure and generate
 
