@@ -5,12 +5,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from lazaret.kernel.correlation import carried
-from lazaret.kernel.database import Base
+from lazaret.kernel.database import Base, any_contains
 
 
 class Channel(StrEnum):
@@ -97,6 +97,5 @@ async def entries(session: AsyncSession, *, search: str = "", before: int = 0, l
     if before:
         statement = statement.where(AuditEntry.id < before)
     if search:
-        columns = (AuditEntry.actor, AuditEntry.action, AuditEntry.subject)
-        statement = statement.where(or_(*(column.icontains(search, autoescape=True) for column in columns)))
+        statement = statement.where(any_contains(search, AuditEntry.actor, AuditEntry.action, AuditEntry.subject))
     return list(await session.scalars(statement))

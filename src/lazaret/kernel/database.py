@@ -11,11 +11,11 @@ from typing import Any
 import psycopg
 import sqlalchemy.exc
 from psycopg_pool import PoolTimeout
-from sqlalchemy import BigInteger, DateTime, Dialect, MetaData, Text, TypeDecorator
+from sqlalchemy import BigInteger, ColumnElement, DateTime, Dialect, MetaData, Text, TypeDecorator, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
 
 from lazaret.kernel.errors import Misconfigured
 
@@ -51,6 +51,16 @@ class Base(DeclarativeBase):
         str: Text,
         int: BigInteger,
     }
+
+
+def any_contains(
+    search: str, *columns: InstrumentedAttribute[str] | InstrumentedAttribute[str | None]
+) -> ColumnElement[bool]:
+    """Whether one of the text columns contains `search`, letter case aside, `%` and `_` taken as they stand.
+
+    The columns are put in one text first: each row is folded once, which takes half the time of one look per column.
+    """
+    return func.concat_ws("\n", *columns).icontains(search, autoescape=True)
 
 
 class Database:

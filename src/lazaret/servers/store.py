@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.kernel import audit
+from lazaret.kernel.database import any_contains
 from lazaret.kernel.errors import NotFound
 from lazaret.servers.guard import Target
 from lazaret.servers.model import Hold, Server
@@ -42,6 +43,11 @@ async def get_server(session: AsyncSession, handle: str, *, for_update: bool = F
     return server
 
 
+def is_found_by(search: str) -> ColumnElement[bool]:
+    """The condition that a server's handle, host name, label or address contains what was looked for."""
+    return any_contains(search, Server.handle, Server.host, Server.label, Server.public_ip)
+
+
 async def list_servers(
     session: AsyncSession,
     *,
@@ -58,8 +64,7 @@ async def list_servers(
     if is_managed is not None:
         conditions.append(Server.is_managed == is_managed)
     if search:
-        columns = (Server.handle, Server.host, Server.label, Server.public_ip)
-        conditions.append(or_(*(column.icontains(search, autoescape=True) for column in columns)))
+        conditions.append(is_found_by(search))
     total = await session.scalar(select(func.count()).select_from(Server).where(*conditions))
     rows = await session.scalars(
         select(Server).where(*conditions).order_by(Server.provider_id, Server.handle).limit(limit).offset(offset)

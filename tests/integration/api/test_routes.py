@@ -39,6 +39,7 @@ async def test_servers_are_listed_filtered_and_paged(api: Api) -> None:
         ("status=ready&status=reserved", ["vps-900001", "vps-900009"]),
         ("is_managed=false", ["vps-900009"]),
         ("search=h900009", ["vps-900009"]),
+        ("search=H90000", ["vps-900001", "vps-900009"]),
         ("search=%25", []),
         ("limit=1&offset=1", ["vps-900009"]),
     ):

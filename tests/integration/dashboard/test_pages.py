@@ -322,7 +322,6 @@ async def test_in_russian(browsers: dict[Role, Browser]) -> None:
     assert "совсем не отвечает" in (await browser.get("/incidents")).text
 
 
-@pytest.mark.alone
 async def test_nothing_is_left_in_english(browsers: dict[Role, Browser]) -> None:
     browser = browsers[Role.ADMIN]
     await browser.post("/language", language="ru", to="/")
@@ -338,6 +337,7 @@ async def test_nothing_is_left_in_english(browsers: dict[Role, Browser]) -> None
     assert english == {}
 
 
+@pytest.mark.alone
 async def test_ten_thousand_servers(app: FastAPI, office: Office) -> None:
     now = office.clock.now()
     rows = [
@@ -361,7 +361,7 @@ async def test_ten_thousand_servers(app: FastAPI, office: Office) -> None:
     took = []
     for search, status, page in (("", "", 1), ("", "", 150), ("vps-99", "", 1), ("", "ready", 90)):
         tries = []
-        for _ in range(5):  # the machine may be busy with other tests
+        for _ in range(5):
             async with office.db.transaction() as session:
                 begun = time.perf_counter()
                 found, total, _ = await fleet_page(session, search=search, status=status, page=page)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter
-from sqlalchemy import ColumnElement, case, func, or_, select
+from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
@@ -28,7 +28,7 @@ from lazaret.provisioning import requests
 from lazaret.servers.model import Server
 from lazaret.servers.registry import cannot_of
 from lazaret.servers.status import OPERATIONAL, ServerStatus
-from lazaret.servers.store import get_server, holds_on
+from lazaret.servers.store import get_server, holds_on, is_found_by
 
 router = APIRouter(include_in_schema=False)
 PAGE = 50
@@ -86,8 +86,7 @@ async def fleet_page(
     if status:
         conditions.append(Server.status == status)
     if search:
-        columns = (Server.handle, Server.host, Server.label, Server.public_ip)
-        conditions.append(or_(*(column.icontains(search, autoescape=True) for column in columns)))
+        conditions.append(is_found_by(search))
     total = await session.scalar(select(func.count()).select_from(Server).where(*conditions)) or 0
     number = min(max(1, page), max(1, -(-total // PAGE)))
     calm = case(
