@@ -110,6 +110,19 @@ async def test_a_call_that_was_announced_is_made_although_the_server_hung_up_onc
     assert len(recovery.provider.journal) == 1
 
 
+@pytest.mark.parametrize(("hours", "calls"), [(11, 1), (13, 0)])
+async def test_a_call_that_was_announced_is_not_made_on_a_yes_that_has_grown_old(
+    recovery: Recovery, hours: int, calls: int
+) -> None:
+    await _approve(recovery)
+    await recovery.has_begun("reboot")
+    await recovery.clock.sleep(hours * 3600)
+    result = await act(recovery.ctx, recovery.state)
+    assert isinstance(result, Next) and result.to == ("prove" if calls else "hand_over"), result
+    assert len(recovery.provider.journal) == calls
+    assert await recovery.begun() == [f"reboot {RemedyOutcome.BEGUN if calls else RemedyOutcome.FAILED}"]
+
+
 @pytest.mark.parametrize(("docker", "to"), [(True, "prove"), (False, None)])
 async def test_a_command_that_was_begun_long_ago_is_not_run_where_all_is_well_or_held(
     recovery: Recovery, docker: bool, to: str | None

@@ -5,12 +5,11 @@ from dataclasses import replace
 from lazaret.healing.acts import ACTS
 from lazaret.healing.context import HealingContext
 from lazaret.healing.diagnosis import is_other_trouble
-from lazaret.healing.gate import held_back
 from lazaret.healing.look import look_until_sure
 from lazaret.healing.model import RemedyOutcome, RemedyRun
 from lazaret.healing.remedy import Remedy
 from lazaret.healing.state import RecoveryState
-from lazaret.healing.steps.choose import wait_for_room
+from lazaret.healing.steps.room import kept_back
 from lazaret.healing.steps.step import Next, StepResult
 from lazaret.healing.store import end_remedy, recoveries_in_flight, remedy_of
 from lazaret.incidents.model import UNPROVED, IncidentStatus, TimelineKind
@@ -89,16 +88,10 @@ async def _still_needed(ctx: HealingContext, state: RecoveryState, remedy: Remed
     if is_other_trouble(condition, seen.conditions):
         await _leave_undone(ctx, state, remedy, mark("{remedy} is not for what is seen now: {detail}"), seen.detail)
         return Next("choose", "it is not what was to be mended", {"rung": state["rung"] + 1})
-    return await _held(ctx, state, remedy)
-
-
-async def _held(ctx: HealingContext, state: RecoveryState, remedy: Remedy) -> StepResult | None:
-    reason = await held_back(ctx, remedy)
-    if reason is None:
-        return None
-    if reason.for_a_person:
-        return await _next_rung(ctx, state, reason.because)
-    return await wait_for_room(ctx, remedy, reason.because)
+    instead = await kept_back(ctx, state)
+    if isinstance(instead, Next):
+        await _failed(ctx, state, instead.detail)
+    return instead
 
 
 async def _leave_undone(ctx: HealingContext, state: RecoveryState, remedy: Remedy, text: str, detail: str) -> None:
@@ -228,9 +221,13 @@ async def _tries(ctx: HealingContext, rung: int) -> int:
 
 
 async def _next_rung(ctx: HealingContext, state: RecoveryState, why: str) -> Next:
+    await _failed(ctx, state, why)
+    return Next("choose", ctx.run.redactor.clean(why), {"rung": state["rung"] + 1})
+
+
+async def _failed(ctx: HealingContext, state: RecoveryState, why: str) -> None:
     text = ctx.run.redactor.clean(why)
     async with ctx.run.apply() as (session, operation):
         await end_remedy(session, operation.id, state["rung"], RemedyOutcome.FAILED, text, at=ctx.run.clock.now())
     remedy = state["ladder"][state["rung"]]["remedy"]
     await ctx.tell(TimelineKind.ATTEMPT, "{remedy} failed: {error}", remedy=remedy, error=text)
-    return Next("choose", text, {"rung": state["rung"] + 1})

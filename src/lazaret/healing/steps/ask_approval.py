@@ -8,12 +8,12 @@ from lazaret.alerting.model import Level
 from lazaret.alerting.outbox import notify_admins
 from lazaret.healing.context import HealingContext
 from lazaret.healing.diagnosis import is_other_trouble
-from lazaret.healing.gate import held_back
 from lazaret.healing.look import look_until_sure
 from lazaret.healing.model import Approval, Decision
 from lazaret.healing.remedy import REMEDIES, Remedy
 from lazaret.healing.state import RecoveryState
-from lazaret.healing.steps.choose import came_back, wait_for_room
+from lazaret.healing.steps.choose import came_back
+from lazaret.healing.steps.room import kept_back
 from lazaret.healing.steps.step import Next, StepResult, to_a_person
 from lazaret.healing.store import approval_of, decide
 from lazaret.healing.storms import note_canary
@@ -32,10 +32,7 @@ LOOK_MEANWHILE_S = 30.0
 
 
 async def ask_approval(ctx: HealingContext, state: RecoveryState) -> StepResult:
-    """Asks once; every later run looks for the answer. A yes is for what was asked about: first it is looked again.
-
-    It counts as long as a question does: one that was held back for longer is asked anew by a person.
-    """
+    """Asks once; every later run looks for the answer. A yes is for what was asked about: first it is looked again."""
     approval = await _answered(ctx, state)
     if approval.decision not in (None, Decision.APPROVED):
         return to_a_person(f"{approval.remedy} was {approval.decision} by {approval.decided_by}.")
@@ -49,18 +46,7 @@ async def ask_approval(ctx: HealingContext, state: RecoveryState) -> StepResult:
     if approval.decision is None:
         until = min(approval.expires_at, ctx.run.clock.now() + timedelta(seconds=LOOK_MEANWHILE_S))
         return Wait(approval.why, asks_for=APPROVAL, until=until)
-    return await _on_a_yes(ctx, approval)
-
-
-async def _on_a_yes(ctx: HealingContext, approval: Approval) -> StepResult:
-    remedy = Remedy(approval.remedy)
-    if approval.decided_at is not None and approval.decided_at + ctx.parts.approval_ttl <= ctx.run.clock.now():
-        # Held back for so long: what the person knew when they said yes may not be so any more.
-        return to_a_person(f"{remedy} was approved by {approval.decided_by} too long ago: ask again.")
-    reason = await held_back(ctx, remedy)
-    if reason is not None:
-        return to_a_person(reason.because) if reason.for_a_person else await wait_for_room(ctx, remedy, reason.because)
-    return Next("act", f"approved by {approval.decided_by}")
+    return await kept_back(ctx, state) or Next("act", f"approved by {approval.decided_by}")
 
 
 async def _answered(ctx: HealingContext, state: RecoveryState) -> Approval:

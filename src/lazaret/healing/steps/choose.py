@@ -1,23 +1,19 @@
 """Step: the next rung of the ladder, unless the server came back or something holds the recovery back."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from lazaret.healing.context import HealingContext
 from lazaret.healing.diagnosis import is_other_trouble
 from lazaret.healing.evidence import gather_evidence
-from lazaret.healing.gate import held_back
 from lazaret.healing.look import Look, look_until_sure
 from lazaret.healing.remedy import REMEDIES, Remedy
-from lazaret.healing.state import PlannedStep, RecoveryState
+from lazaret.healing.state import RecoveryState
+from lazaret.healing.steps.room import kept_back
 from lazaret.healing.steps.step import Next, StepResult, to_a_person
 from lazaret.healing.store import remedy_of
 from lazaret.incidents.model import UNPROVED, TimelineKind
-from lazaret.incidents.store import newest_of
-from lazaret.operations.outcome import Wait
 from lazaret.probing.verdict import Condition
 
-HELD_BACK = "room"
-"""What a recovery that is held back waits for."""
 FRESH_S = 3.0
 
 
@@ -40,14 +36,14 @@ async def choose(ctx: HealingContext, state: RecoveryState) -> StepResult:
     step = state["ladder"][rung]
     if Remedy(step["remedy"]) is Remedy.HUMAN:
         return to_a_person(step["because"])
-    return await _climb(ctx, step, can_log_in=can_log_in)
+    return await _climb(ctx, state, can_log_in=can_log_in)
 
 
-async def _climb(ctx: HealingContext, step: PlannedStep, *, can_log_in: bool) -> StepResult:
+async def _climb(ctx: HealingContext, state: RecoveryState, *, can_log_in: bool) -> StepResult:
+    if (instead := await kept_back(ctx, state)) is not None:
+        return instead
+    step = state["ladder"][state["rung"]]
     remedy = Remedy(step["remedy"])
-    reason = await held_back(ctx, remedy)
-    if reason is not None:
-        return to_a_person(reason.because) if reason.for_a_person else await wait_for_room(ctx, remedy, reason.because)
     if REMEDIES[remedy].needs_evidence and can_log_in:
         await ctx.tell(TimelineKind.ATTEMPT, await gather_evidence(ctx))
     return Next("ask_approval" if step["needs_approval"] else "act", f"{remedy}: {step['because']}")
@@ -72,14 +68,3 @@ async def _is_at_work(ctx: HealingContext, rung: int) -> bool:
     async with ctx.run.db.transaction() as session:
         begun = await remedy_of(session, ctx.run.operation_id, rung)
         return begun is not None and begun.ended_at is None
-
-
-async def wait_for_room(ctx: HealingContext, remedy: Remedy, because: str) -> Wait:
-    """Held back: say so once in the timeline, and look again soon, for the reason may go or the server come back."""
-    why = f"{remedy} is held back: {because}"
-    async with ctx.run.db.transaction() as session:
-        newest = await newest_of(session, ctx.incident_id, limit=1)
-    if not newest or newest[0].message != ctx.run.redactor.clean(why):
-        await ctx.tell(TimelineKind.DECISION, why)
-    until = ctx.run.clock.now() + timedelta(seconds=ctx.parts.look_again_s)
-    return Wait(why, asks_for=HELD_BACK, until=until)

@@ -7,7 +7,7 @@ from lazaret.healing.look import Look, look, look_until_sure
 from lazaret.healing.model import RemedyOutcome
 from lazaret.healing.remedy import REMEDIES, Remedy
 from lazaret.healing.state import RecoveryState
-from lazaret.healing.steps.choose import wait_for_room
+from lazaret.healing.steps.room import wait_for_room
 from lazaret.healing.steps.step import Next, StepResult, looked
 from lazaret.healing.store import end_remedy, remedies_for
 from lazaret.incidents.model import TimelineKind
