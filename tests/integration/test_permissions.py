@@ -145,7 +145,7 @@ MATRIX = {
         pages=("POST /servers/{handle}/{action}",),
         commands=("provision", "rebuild"),
         tools=("provision",),
-        cli=("provision", "rebuild"),
+        cli=("provision", "rebuild", "change"),
     ),
     "see holds and windows": Row(
         V,
@@ -227,7 +227,7 @@ MATRIX = {
             "POST /settings/tokens",
             "POST /settings/tokens/{token_id}/revoke",
         ),
-        cli=("users role", "token create", "token list", "token revoke", "token login"),
+        cli=("users role", "token create", "token list", "token revoke", "token login", "token logout"),
     ),
     "back up and restore": Row(A, cli=("backup", "restore")),
 }

@@ -7,11 +7,11 @@ from pydantic import Field, ValidationError
 from lazaret.agents import answers
 from lazaret.agents.call import Call
 from lazaret.agents.reading import Handle, SomeHandle
+from lazaret.agents.secrets_kept import refuse_to_lose_secrets
 from lazaret.agents.state import OrchestratorState
 from lazaret.deployments.spec import NAME, ServiceSpec
-from lazaret.deployments.store import get_release, present_service
 from lazaret.healing.wishes import LONGEST_REASON, WishKind
-from lazaret.kernel.errors import Conflict, InvalidInput
+from lazaret.kernel.errors import InvalidInput
 
 Reason = Annotated[
     str, Field(min_length=1, max_length=LONGEST_REASON, description="Why, in one sentence that a person reads.")
@@ -20,12 +20,6 @@ Name = Annotated[str, Field(pattern=NAME, description="Lower-case letters, digit
 Patience = Annotated[
     float, Field(ge=0, le=50, strict=True, description="Seconds to wait before answering how it stands.")
 ]
-
-
-class HasSecrets(Conflict):
-    """A version of a service with secrets is not replaced from here: its secrets would be lost."""
-
-    code = "has_secrets"
 
 
 async def provision(
@@ -91,7 +85,8 @@ async def deploy(
             "disk_mb": disk_mb,
         }
     )
-    await _refuse_to_lose_secrets(call, project_id, service_name)
+    async with call.parts.db.transaction() as session:
+        await refuse_to_lose_secrets(session, project_id, service_name, handle=server_handle or None)
     state = OrchestratorState(
         project_id=project_id,
         service_name=service_name,
@@ -122,16 +117,3 @@ def _spec_of(wanted: dict[str, Any]) -> ServiceSpec:
         raise InvalidInput(
             f"{place}: {first['msg'].removeprefix('Value error, ')}.", hint="Mend the argument and call again."
         ) from None
-
-
-async def _refuse_to_lose_secrets(call: Call, project_id: str, service_name: str) -> None:
-    async with call.parts.db.transaction() as session:
-        known = await present_service(session, project_id, service_name)
-        if known is None or known.version is None:
-            return
-        kept = (await get_release(session, known.id, known.version)).spec
-    if kept.get("secret_names"):
-        raise HasSecrets(
-            f"{service_name} has secrets, which are given by a person only.",
-            hint=f"Ask a person: lazaret deployments deploy {project_id} {service_name} FILE",
-        )

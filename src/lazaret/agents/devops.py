@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from lazaret.agents.errand import Errand, Waiting, waiting_for
+from lazaret.agents.secrets_kept import refuse_to_lose_secrets
 from lazaret.agents.state import OrchestratorState
 from lazaret.deployments.requests import NotAdmitted, Order
 from lazaret.deployments.spec import ServiceSpec
@@ -54,6 +55,10 @@ async def _begin_or_look(errand: Errand, state: OrchestratorState) -> dict[str, 
             .limit(1)
         )
         if operation is None:
+            # Again, now that the server is chosen: the errand may have waited for long.
+            await refuse_to_lose_secrets(
+                session, state["project_id"], state["service_name"], handle=state["server_handle"]
+            )
             order = Order(
                 state["project_id"],
                 state["service_name"],

@@ -12,7 +12,8 @@ from lazaret.kernel.database import Database
 from lazaret.kernel.settings import Settings
 from lazaret.servers.permissions import Listed, Permissions
 from lazaret.servers.provider import Provider
-from lazaret.servers.registry import STATIC, TIME4VPS
+from lazaret.servers.registry import KINDS, STATIC, TIME4VPS
+from lazaret.servers.store import handle_of
 
 
 def permissions_of(settings: Settings) -> Permissions:
@@ -23,6 +24,11 @@ def permissions_of(settings: Settings) -> Permissions:
 
         lists[STATIC.name] = HostsFile(settings.lazaret_static_hosts_file).managed_ids
     return Permissions(lists)
+
+
+def managed_handles(permissions: Permissions) -> list[str]:
+    """The servers that may be changed now, of every provider, by handle. Seen or not: a list may be ahead of them."""
+    return [handle_of(kind.name, server_id) for kind in KINDS for server_id in sorted(permissions.ids_of(kind.name))]
 
 
 async def open_providers(

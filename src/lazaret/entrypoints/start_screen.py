@@ -5,11 +5,9 @@ from collections.abc import Collection
 from rich.console import Console
 
 from lazaret import __version__
-from lazaret.entrypoints.providers import permissions_of
+from lazaret.entrypoints.providers import managed_handles, permissions_of
 from lazaret.kernel.documents import document
 from lazaret.kernel.settings import Settings
-from lazaret.servers.registry import KINDS
-from lazaret.servers.store import handle_of
 
 
 def print_start_screen(settings: Settings, *, parts: Collection[str], address: str, first_token: str | None) -> None:
@@ -57,15 +55,10 @@ def _provider(settings: Settings) -> str:
 
 
 def _managed(settings: Settings) -> str:
-    handles = _handles(settings)
+    handles = managed_handles(permissions_of(settings))
     if not handles:
         return "nothing: Lazaret only looks"
     return ", ".join(handles[:8]) + (f" and {len(handles) - 8} more" if len(handles) > 8 else "")
-
-
-def _handles(settings: Settings) -> list[str]:
-    permissions = permissions_of(settings)
-    return [handle_of(kind.name, server_id) for kind in KINDS for server_id in sorted(permissions.ids_of(kind.name))]
 
 
 def _permission(settings: Settings) -> str:
@@ -82,6 +75,6 @@ def _missing(settings: Settings) -> list[str]:
         missing.append("an account: set TIME4VPS_LOGIN and TIME4VPS_PASSWORD (or TIME4VPS_PASSWORD_FILE).")
         missing.append("or hosts of your own: name them in a file, and the file in LAZARET_STATIC_HOSTS_FILE.")
         missing.append("none at hand? `lazaret lab up --env` makes a cloud on this machine to try it on.")
-    if not _handles(settings):
+    if not managed_handles(permissions_of(settings)):
         missing.append(f"the permission: {_permission(settings)}.")
     return missing

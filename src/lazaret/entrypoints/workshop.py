@@ -63,7 +63,14 @@ async def open_workshop(office: Office) -> AsyncIterator[Workshop]:
         if providers:
             parts = _parts(office, providers)
             deploying = DeployWorkflow(
-                DeployParts(parts.configuration, parts.access, office.secrets, parts.key.private_key, office.redactor)
+                DeployParts(
+                    parts.configuration,
+                    parts.access,
+                    office.secrets,
+                    parts.key.private_key,
+                    office.redactor,
+                    parts.permissions,
+                )
             )
             parts = replace(parts, redeployer=Redeployer(deploying))
             workflow = ProvisioningWorkflow(parts, checkpointer)

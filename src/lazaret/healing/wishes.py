@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.alerting.model import Level
@@ -22,6 +22,8 @@ from lazaret.operations.intents import Intents
 LONGEST_REASON = 200
 REFERENCE = "reference"
 """The parameter of an operation that holds the asker's own mark."""
+SHARED_BY = "shared_by"
+"""The marks of those who wished for the same while the question was open: its answer is theirs as well."""
 
 
 class WishKind(StrEnum):
@@ -75,7 +77,7 @@ class Wishes:
         waiting = await self._open_on(session, handle, at=at)
         if waiting is not None:
             if (waiting.remedy, waiting.asked_by) == (kind, str(actor)):
-                return waiting
+                return _shared(waiting, reference)
             raise Conflict(
                 f"{handle} has the open question {waiting.id} ({waiting.remedy}, by {waiting.asked_by}).",
                 hint="Wait for its answer.",
@@ -112,11 +114,18 @@ class Wishes:
         return found
 
 
+def _shared(waiting: Approval, reference: str) -> Approval:
+    wish = waiting.wish or {}
+    known = {wish.get(REFERENCE), *wish.get(SHARED_BY, ())}
+    if reference and reference not in known:
+        waiting.wish = {**wish, SHARED_BY: [*wish.get(SHARED_BY, ()), reference]}
+    return waiting
+
+
 async def wish_of(session: AsyncSession, reference: str) -> Approval | None:
-    """The newest question that was asked under this mark."""
-    found: Approval | None = await session.scalar(
-        select(Approval).where(Approval.wish[REFERENCE].astext == reference).order_by(Approval.id.desc()).limit(1)
-    )
+    """The newest question that was asked under this mark, or that is shared by it."""
+    is_ours = or_(Approval.wish[REFERENCE].astext == reference, Approval.wish[SHARED_BY].contains([reference]))
+    found: Approval | None = await session.scalar(select(Approval).where(is_ours).order_by(Approval.id.desc()).limit(1))
     return found
 
 

@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
 
-from lazaret.kernel.errors import Misconfigured
+from lazaret.kernel.errors import Misconfigured, Unavailable
 
 WRITE_IT = "Write postgresql://user:password@host:5432/name."
 
@@ -153,6 +153,11 @@ def is_away(error: BaseException) -> bool:
     if isinstance(error, _AWAY) or getattr(error, "connection_invalidated", False):
         return True
     return error.__cause__ is not None and is_away(error.__cause__)
+
+
+def away() -> Unavailable:
+    """What an edge tells of an error that `is_away`."""
+    return Unavailable("The database does not answer.", hint="Try again in a moment.")
 
 
 async def driver_connection(session: AsyncSession) -> psycopg.AsyncConnection[Any]:

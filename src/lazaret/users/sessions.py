@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pydantic import SecretStr
-from sqlalchemy import ForeignKey, Index, delete, func, select
+from sqlalchemy import ColumnElement, ForeignKey, Index, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from lazaret.kernel import audit
 from lazaret.kernel.database import Base
-from lazaret.kernel.errors import Limited, Unauthenticated
-from lazaret.users.model import ApiToken, Role, User
-from lazaret.users.store import caller_of
+from lazaret.kernel.errors import Limited, NotFound, Unauthenticated
+from lazaret.users.model import Role, User
+from lazaret.users.store import caller_of, token_holds
 
 LINK_LIFETIME = timedelta(minutes=10)
 IDLE = timedelta(hours=12)
@@ -28,7 +28,7 @@ LONGEST = timedelta(days=14)
 """Every session is over after this."""
 SEEN_EVERY = timedelta(minutes=1)
 TRIES, TRIES_WITHIN = 10, timedelta(minutes=5)
-"""So often one address may try to sign in."""
+"""So often one address may fail to sign in."""
 
 
 class LoginLink(Base):
@@ -40,6 +40,8 @@ class LoginLink(Base):
     secret_hash: Mapped[str] = mapped_column(unique=True)
     name: Mapped[str]
     role: Mapped[str]
+    token_id: Mapped[int | None] = mapped_column(ForeignKey("api_tokens.id"))
+    """The token that acted when it was made; the link, and the session that it begins, hold no longer than it does."""
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]
@@ -66,7 +68,7 @@ class WebSession(Base):
 
 
 class SignInTry(Base):
-    """One attempt to sign in."""
+    """One attempt to sign in: one that failed, or is being looked at."""
 
     __tablename__ = "sign_in_tries"
     __table_args__ = (Index("ix_sign_in_tries_address", "address", "at"),)
@@ -87,16 +89,33 @@ class SignedIn:
     language: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class SignedOut:
+    """What ended."""
+
+    sessions: int
+    links: int
+    """Not used yet."""
+
+
 async def create_login_link(
-    session: AsyncSession, name: str, role: Role, actor: audit.Actor, *, at: datetime, user_id: int | None = None
+    session: AsyncSession,
+    name: str,
+    role: Role,
+    actor: audit.Actor,
+    *,
+    at: datetime,
+    token_id: int | None = None,
+    user_id: int | None = None,
 ) -> SecretStr:
-    """The secret of a link that signs in once, within ten minutes."""
+    """The secret of a link that signs in once, within ten minutes; `token_id` is the token that acts, if one does."""
     secret = secrets.token_urlsafe(32)
     session.add(
         LoginLink(
             secret_hash=_hash(secret),
             name=name,
             role=role.value,
+            token_id=token_id,
             user_id=user_id,
             created_at=at,
             expires_at=at + LINK_LIFETIME,
@@ -111,12 +130,16 @@ async def sign_in_by_link(session: AsyncSession, secret: SecretStr, *, at: datet
     link = await session.scalar(
         select(LoginLink).where(LoginLink.secret_hash == _hash(secret.get_secret_value())).with_for_update()
     )
-    if link is None or link.used_at is not None or link.expires_at <= at:
+    if link is None or link.used_at is not None or link.expires_at <= at or not await _may_stand(session, link, at):
         raise Unauthenticated(
             "This link is used up or has expired.", hint="Make another: lazaret token login, or /login in Telegram."
         )
     link.used_at = at
-    return await _begin(session, link.name, Role(link.role), at=at, user_id=link.user_id)
+    return await _begin(session, link.name, Role(link.role), at=at, token_id=link.token_id, user_id=link.user_id)
+
+
+async def _may_stand(session: AsyncSession, link: LoginLink, at: datetime) -> bool:
+    return link.token_id is None or await token_holds(session, link.token_id, at=at)
 
 
 async def sign_in_by_token(session: AsyncSession, token: SecretStr, *, at: datetime) -> SecretStr:
@@ -164,11 +187,7 @@ async def signed_in(session: AsyncSession, secret: SecretStr, *, at: datetime) -
 
 async def _role_now(session: AsyncSession, row: WebSession, at: datetime) -> Role | None:
     if row.token_id is not None:
-        token = await session.get(ApiToken, row.token_id)
-        is_valid = (
-            token is not None and token.revoked_at is None and (token.expires_at is None or token.expires_at > at)
-        )
-        return Role(row.role) if is_valid else None
+        return Role(row.role) if await token_holds(session, row.token_id, at=at) else None
     if row.user_id is not None:
         person = await session.get(User, row.user_id)
         return Role(person.role) if person is not None and person.role else None
@@ -186,18 +205,51 @@ async def end_session(session: AsyncSession, session_id: int, *, at: datetime) -
     audit.record(session, audit.Actor(row.name, audit.Channel.DASHBOARD), "session.end", f"user:{row.name}", at=at)
 
 
+async def sign_out_everywhere(session: AsyncSession, name: str, actor: audit.Actor, *, at: datetime) -> SignedOut:
+    """End every session of a name, and every link that would begin another. Raises `NotFound`.
+
+    The links first: one that is being used at this moment has begun its session before the sessions are looked at.
+    """
+    links = update(LoginLink).where(LoginLink.name == name, LoginLink.used_at.is_(None), LoginLink.expires_at > at)
+    voided = list(await session.scalars(links.values(used_at=at).returning(LoginLink.id)))
+    sessions = update(WebSession).where(WebSession.name == name, *_goes_on(at))
+    ended = list(await session.scalars(sessions.values(ended_at=at).returning(WebSession.id)))
+    if not ended and not voided:
+        names = await session.scalars(select(WebSession.name).where(*_goes_on(at)).distinct().order_by(WebSession.name))
+        signed_in_now = ", ".join(names) or "nobody"
+        raise NotFound(f"Nobody is signed in as {name}.", hint=f"Signed in now: {signed_in_now}.")
+    audit.record(session, actor, "session.end", f"user:{name}", at=at, sessions=len(ended), links=len(voided))
+    return SignedOut(len(ended), len(voided))
+
+
+def _goes_on(at: datetime) -> tuple[ColumnElement[bool], ...]:
+    """As `_is_old` judges one row."""
+    return WebSession.ended_at.is_(None), WebSession.seen_at >= at - IDLE, WebSession.created_at >= at - LONGEST
+
+
 async def set_language(session: AsyncSession, session_id: int, language: str) -> None:
     """In which language this session reads."""
     (await session.get_one(WebSession, session_id)).language = language
 
 
-async def count_try(session: AsyncSession, address: str, *, at: datetime) -> None:
-    """Note an attempt to sign in. Raises `Limited` when there were too many from this address."""
+async def count_try(session: AsyncSession, address: str, *, at: datetime) -> int:
+    """Note an attempt to sign in, and say which it is. Raises `Limited` when too many from this address failed.
+
+    It counts from before it is looked at: else whatever is under way at once would be free.
+    """
     await session.execute(delete(SignInTry).where(SignInTry.at < at - TRIES_WITHIN))
     count = await session.scalar(select(func.count()).select_from(SignInTry).where(SignInTry.address == address))
     if (count or 0) >= TRIES:
         raise Limited("Too many attempts to sign in from your address.", hint="Wait five minutes, then try again.")
-    session.add(SignInTry(address=address, at=at))
+    noted = SignInTry(address=address, at=at)
+    session.add(noted)
+    await session.flush()
+    return noted.id
+
+
+async def forget_try(session: AsyncSession, try_id: int) -> None:
+    """It was no guess: whoever signs in takes nothing away from the others behind the same address."""
+    await session.execute(delete(SignInTry).where(SignInTry.id == try_id))
 
 
 def is_same(one: str, other: str) -> bool:

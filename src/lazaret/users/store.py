@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TypedDict, Unpack
 
 from pydantic import SecretStr
 from sqlalchemy import func, select, update
@@ -62,7 +62,12 @@ async def caller_of(session: AsyncSession, token: SecretStr, *, at: datetime) ->
 
 async def is_valid(session: AsyncSession, caller: Caller, *, at: datetime) -> bool:
     """Whether the caller's token still holds."""
-    row = await session.get(ApiToken, caller.token_id)
+    return await token_holds(session, caller.token_id, at=at)
+
+
+async def token_holds(session: AsyncSession, token_id: int, *, at: datetime) -> bool:
+    """Whether there is such a token and its holder is let in."""
+    row = await session.get(ApiToken, token_id)
     return row is not None and _holds(row, at)
 
 
@@ -98,26 +103,36 @@ async def has_tokens(session: AsyncSession) -> bool:
     return bool(await session.scalar(select(func.count()).select_from(ApiToken)))
 
 
+class Names(TypedDict, total=False):
+    """What a person is called in Telegram; what is left out is not known to the one who tells."""
+
+    username: str | None
+    first_name: str | None
+    last_name: str | None
+
+
 async def upsert_user(
     session: AsyncSession,
     *,
     telegram_id: int,
-    username: str | None,
-    first_name: str | None,
-    last_name: str | None,
     at: datetime,
     is_admin: bool | None = None,
     actor: audit.Actor = audit.INVENTORY,
+    **names: Unpack[Names],
 ) -> tuple[User, bool]:
-    """Create or update by Telegram id; `is_admin` None leaves it. Returns the user and whether they are new."""
-    names: dict[str, Any] = {"username": username, "first_name": first_name, "last_name": last_name, "last_seen": at}
-    existed = await session.scalar(select(User.id).where(User.telegram_id == telegram_id))
-    statement = insert(User).values(telegram_id=telegram_id, created_at=at, **names)
-    await session.execute(statement.on_conflict_do_update(index_elements=["telegram_id"], set_=names))
+    """Create or update by Telegram id. Returns the user and whether they are new.
+
+    Names that are left out stay as they are, and so does `is_admin` when it is None. To be told of is not to be seen:
+    `last_seen` of somebody who is known stays.
+    """
+    new = insert(User).values(telegram_id=telegram_id, created_at=at, last_seen=at)
+    made = await session.scalar(new.on_conflict_do_nothing(index_elements=["telegram_id"]).returning(User.id))
     user = await get_user(session, telegram_id, for_update=True)
+    for field, name in names.items():
+        setattr(user, field, name)
     if is_admin is not None and is_admin != user.is_admin:
         set_role(session, user, Role.ADMIN if is_admin else None, actor, at=at)
-    return user, existed is None
+    return user, made is not None
 
 
 async def register_or_update_user(
@@ -138,7 +153,7 @@ async def register_or_update_user(
     user, _ = await upsert_user(
         session, telegram_id=telegram_id, username=username, first_name=first_name, last_name=last_name, at=at
     )
-    user.language_code, user.unreachable_since = language_code, None
+    user.last_seen, user.language_code, user.unreachable_since = at, language_code, None
     await name_first_admins(session, {telegram_id} & set(first_admins), at=at)
     return user
 

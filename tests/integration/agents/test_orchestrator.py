@@ -9,9 +9,13 @@ from sqlalchemy import select
 from lazaret.agents.call import Agency
 from lazaret.agents.caller import AgentCaller
 from lazaret.agents.toolbox import call_tool
+from lazaret.deployments.model import ServiceDeployment
+from lazaret.deployments.requests import Order
+from lazaret.deployments.spec import ServiceSpec
 from lazaret.entrypoints.agency import open_agency
+from lazaret.entrypoints.harbour import harbour_of
 from lazaret.entrypoints.office import Office
-from lazaret.healing.model import Decision
+from lazaret.healing.model import Approval, Decision
 from lazaret.healing.requests import Infirmary
 from lazaret.operations.model import Operation, OperationStatus
 from lazaret.operations.store import finish
@@ -96,6 +100,38 @@ async def test_a_no_ends_it(office: Office, agency: Agency) -> None:
     assert (ended["state"], ended["error"]["code"]) == ("refused", "not_granted"), ended
     async with office.db.transaction() as session:
         assert (await session.scalars(select(Operation))).all() == []
+
+
+async def test_a_no_ends_every_errand_that_waited_for_the_same_answer(office: Office, agency: Agency) -> None:
+    await add(office, "vps-3", ServerStatus.PENDING_SETUP)
+    first = await call_tool(agency, ROBOT, "deploy", SHOP)
+    second = await call_tool(agency, ROBOT, "deploy", {**SHOP, "service_name": "blog"})
+    assert first["id"] == second["id"], "people are asked once"
+    async with office.db.transaction() as session:
+        await Infirmary(office.intents).decide(session, first["id"], Decision.DENIED, TESTER, at=office.clock.now())
+    for begun in (first, second):
+        ended = await follow(agency, begun["errand"])
+        assert (ended["state"], ended["error"]["code"]) == ("refused", "not_granted"), ended
+    async with office.db.transaction() as session:
+        assert len((await session.scalars(select(Approval))).all()) == 1, "and not again"
+
+
+async def test_secrets_are_not_lost_by_naming_the_server(office: Office, agency: Agency) -> None:
+    for handle in ("vps-1", "vps-2"):
+        await add(office, handle, ServerStatus.READY)
+    for handle, secrets in (("vps-1", {}), ("vps-2", {"PASSWORD": "a secret of the shop"})):
+        spec = ServiceSpec.model_validate({**{k: SHOP[k] for k in ("image", "container_port")}, "secrets": secrets})
+        async with office.db.transaction() as session:
+            order = Order(SHOP["project_id"], SHOP["service_name"], spec, handle)
+            await harbour_of(office).deploy(session, order, TESTER, at=office.clock.now())
+        await worked(office, "deploy", OperationStatus.SUCCEEDED)
+    async with office.db.transaction() as session:
+        for deployment in await session.scalars(select(ServiceDeployment)):
+            deployment.version, deployment.status = 1, "running"
+    for place in ({"server_handle": "vps-2"}, {}):
+        refused = await call_tool(agency, ROBOT, "deploy", {**SHOP, **place})
+        assert (refused["error"]["code"], "on vps-2" in refused["error"]["message"]) == ("has_secrets", True), refused
+    assert (await call_tool(agency, ROBOT, "deploy", {**SHOP, "server_handle": "vps-1"}))["state"] == "waiting"
 
 
 async def test_what_is_not_admitted_or_fails_is_told_with_its_reason(office: Office, agency: Agency) -> None:

@@ -20,6 +20,22 @@ async def test_an_administrator_says_what_a_person_may_do(api: Api) -> None:
     assert (await api[Role.ADMIN].put("/users/501/role", json={"role": "king"})).status_code == 422
 
 
+async def test_what_is_left_out_of_a_person_stays(api: Api) -> None:
+    names = {"username": "ann", "first_name": "Ann", "last_name": "Lee"}
+    made = (await api[Role.ADMIN].post("/users/", json={"telegram_id": 501, **names})).json()
+    seen = made["last_seen"]
+    assert seen == made["created_at"]
+    promoted = await api[Role.ADMIN].post("/users/", json={"telegram_id": 501, "is_admin": True})
+    assert promoted.status_code == 200
+    assert promoted.json() == made | {"is_admin": True, "role": "admin"}, "and the API did not see them"
+    changed = (
+        await api[Role.ADMIN].post("/users/", json={"telegram_id": 501, "username": "a", "last_name": None})
+    ).json()
+    assert [changed[name] for name in names] == ["a", "Ann", None], "null empties, as it says"
+    assert (await api[Role.VIEWER].get("/users/501")).json() == changed
+    assert (changed["last_seen"], changed["role"]) == (seen, "admin")
+
+
 async def test_the_audit_log_tells_who_did_it(api: Api) -> None:
     await api[Role.ADMIN].post("/users/", json={"telegram_id": 501})
     await api[Role.ADMIN].put("/users/501/role", json={"role": "viewer"})

@@ -1,8 +1,10 @@
 """Every page for every role: it is there, it shows what is so, and what a role may not do is not done."""
 
 import html
+import math
 import re
 import time
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
@@ -11,12 +13,15 @@ from sqlalchemy import insert, select, text
 from lazaret.entrypoints.dashboard.app import PAGES
 from lazaret.entrypoints.dashboard.fleet import fleet_page
 from lazaret.entrypoints.office import Office
+from lazaret.entrypoints.providers import permissions_of
 from lazaret.healing.model import Approval
 from lazaret.incidents.model import Incident
 from lazaret.kernel.audit import AuditEntry
+from lazaret.kernel.settings import load_settings
 from lazaret.operations.model import Operation
 from lazaret.servers.model import Hold, MaintenanceWindow, Server
 from lazaret.servers.permissions import Permissions
+from lazaret.servers.store import get_server
 from lazaret.users.model import ApiToken, Role, User
 from tests.example_fleet import add_example_fleet
 from tests.integration.dashboard.conftest import Browser, client_of, sign_in
@@ -36,6 +41,8 @@ READING = (
     "/audit",
     "/settings",
 )
+PAGE_TO_SCAN = 5.0
+"""50 ms for a page where to read 10,000 handles takes 10 ms; the bar of 100 ms is for a machine half as fast."""
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{7*7}}"
 
 
@@ -113,6 +120,9 @@ async def test_what_can_be_asked_for_is_recorded_with_who_asked(browsers: dict[R
         session.add(_managed(office))
     assert (await browser.post("/servers/vps-900001/provision", reason="new disk")).status_code == 303
     assert "is recorded" in (await browser.get("/servers/vps-900001")).text
+    for policy, said in (("never", "The policy is changed"), ("perhaps", "There is no such policy")):
+        assert (await browser.post("/servers/vps-900001/policy", policy=policy)).status_code == 303
+        assert said in (await browser.get("/servers/vps-900001")).text
     assert (await browser.post("/incidents/1/acknowledge", on="/incidents/1")).status_code == 303
     assert (await browser.post("/approvals/1/deny", on="/approvals", note="not tonight")).status_code == 303
     assert (await browser.post("/approvals/1/approve", on="/approvals")).status_code == 303
@@ -124,6 +134,7 @@ async def test_what_can_be_asked_for_is_recorded_with_who_asked(browsers: dict[R
         operation = await session.scalar(select(Operation).where(Operation.server_handle == "vps-900001"))
         assert operation is not None
         assert (operation.requested_by, operation.reason) == ("dashboard:operator", "new disk")
+        assert (await get_server(session, "vps-900001")).rebuild_policy == "never"
         assert (await session.get_one(Incident, 1)).acknowledged_by == "dashboard:operator"
         approval = await session.get_one(Approval, 1)
         assert (approval.decision, approval.decided_by, approval.note) == (
@@ -169,6 +180,22 @@ async def test_a_host_from_a_file_offers_only_what_can_be_done(browsers: dict[Ro
     async with office.db.transaction() as session:
         params = list(await session.scalars(select(Operation.params).where(Operation.server_handle == "host-900001")))
     assert [one["reinstall"] for one in params] == [False]
+
+
+async def test_the_settings_name_the_servers_of_every_provider_that_may_be_changed(
+    browsers: dict[Role, Browser], office: Office, tmp_path: Path
+) -> None:
+    hosts = tmp_path / "hosts.yml"
+    hosts.write_text("hosts: [{id: 8, name: h, address: 203.0.113.8, managed: true}]", encoding="utf-8")
+    file = {"LAZARET_STATIC_HOSTS_FILE": str(hosts)}
+    for settings, shown in (
+        (file, "host-8"),
+        (file | {"TIME4VPS_MANAGED_SERVER_IDS": "10,9"}, "vps-9 vps-10 host-8"),
+        ({}, "nothing: Lazaret only looks"),
+    ):
+        office.intents.permissions = permissions_of(load_settings(settings))
+        page = (await browsers[Role.VIEWER].get("/settings")).text
+        assert re.findall("May change: (.*?) ?</p>", page) == [shown]
 
 
 async def test_a_ghost_cannot_be_touched(browsers: dict[Role, Browser], office: Office) -> None:
@@ -358,18 +385,24 @@ async def test_ten_thousand_servers(app: FastAPI, office: Office) -> None:
     async with office.db.transaction() as session:
         await session.execute(insert(Server), rows)
         await session.execute(text("analyze servers"))
-    took = []
-    for search, status, page in (("", "", 1), ("", "", 150), ("vps-99", "", 1), ("", "ready", 90)):
-        tries = []
-        for _ in range(5):
-            async with office.db.transaction() as session:
-                begun = time.perf_counter()
-                found, total, _ = await fleet_page(session, search=search, status=status, page=page)
-                tries.append(time.perf_counter() - begun)
-        took.append(min(tries))
+    took: dict[tuple[str, str, int], float] = {}
+    scan = math.inf
+    for search, status, page in [("", "", 1), ("", "", 150), ("vps-99", "", 1), ("", "ready", 90)] * 10:
+        async with office.db.transaction() as session:
+            begun = time.perf_counter()
+            found, total, _ = await fleet_page(session, search=search, status=status, page=page)
+            lasted = time.perf_counter() - begun
         assert found
         assert total >= len(found)
-    assert sorted(took)[1] < 0.1, took
+        took[search, status, page] = min(lasted, took.get((search, status, page), math.inf))
+        async with office.db.transaction() as session:
+            begun = time.perf_counter()
+            assert len((await session.scalars(select(Server.handle))).all()) == 10_000
+            scan = min(scan, time.perf_counter() - begun)
+    print(
+        f"50 of 10,000 servers: {[f'{one * 1000:.0f}' for one in took.values()]} ms, all handles {scan * 1000:.0f} ms"
+    )
+    assert max(took.values()) < PAGE_TO_SCAN * scan, (took, scan)
     browser = await sign_in(app, office, Role.VIEWER)
     first = (await browser.get("/")).text
     assert "Page 1 of 200" in first

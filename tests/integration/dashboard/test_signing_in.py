@@ -1,7 +1,11 @@
 """Signing in: links work once, nothing can be guessed, and nobody is sent elsewhere."""
 
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
+import httpx
 import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
@@ -10,8 +14,10 @@ from sqlalchemy import select, update
 from lazaret.entrypoints.api.app import create_app
 from lazaret.entrypoints.dashboard.sign_in import own_path
 from lazaret.entrypoints.office import Office
-from lazaret.users.model import Role, User
-from lazaret.users.sessions import LoginLink, WebSession, create_login_link
+from lazaret.entrypoints.up import listen_on, serve
+from lazaret.kernel.errors import Limited
+from lazaret.users.model import ApiToken, Role, User
+from lazaret.users.sessions import TRIES, LoginLink, WebSession, count_try, create_login_link, forget_try
 from lazaret.users.store import create_token
 from tests.integration.dashboard.conftest import HOST, TESTER, client_of, sign_in
 
@@ -90,6 +96,25 @@ async def test_the_role_is_that_of_the_person_at_every_moment(app: FastAPI, offi
             assert (await http.get("/")).status_code == expected
 
 
+@pytest.mark.parametrize("end", ["revoked_at", "expires_at"])
+async def test_a_session_by_link_ends_with_the_token_that_acted(app: FastAPI, office: Office, end: str) -> None:
+    now = office.clock.now()
+    async with office.db.transaction() as session:
+        row, _ = await create_token(session, "ops", Role.ADMIN, TESTER, at=now)
+        used, unused = [
+            (await create_login_link(session, "ann", Role.VIEWER, TESTER, at=now, token_id=row.id)).get_secret_value()
+            for _ in range(2)
+        ]
+    async with client_of(app) as http:
+        await http.post(f"/sign-in/{used}")
+        assert "(ann, viewer)" in (await http.get("/")).text, "the role is the link's"
+        async with office.db.transaction() as session:
+            await session.execute(update(ApiToken).values({end: now}))
+        assert (await http.get("/")).status_code == 303
+        refused = await http.post(f"/sign-in/{unused}")
+        assert refused.status_code == 401 and "used up or has expired" in refused.text
+
+
 async def test_guessing_is_slowed_down_for_all_processes_together(app: FastAPI, office: Office) -> None:
     other = create_app(office)
     async with client_of(app) as one, client_of(other) as two:
@@ -103,6 +128,64 @@ async def test_guessing_is_slowed_down_for_all_processes_together(app: FastAPI, 
         answer = await http.post("/sign-in", data={"token": token.get_secret_value(), "to": "/"})
         assert answer.status_code == 429
         assert "Wait five minutes" in answer.text
+
+
+async def test_only_who_fails_is_counted(app: FastAPI, office: Office) -> None:
+    """Behind a proxy many may share an address: who signs in takes nothing away from the others."""
+    now = office.clock.now()
+    async with office.db.transaction() as session:
+        _, token = await create_token(session, "ci", Role.VIEWER, TESTER, at=now)
+        links = [await create_login_link(session, "ann", Role.VIEWER, TESTER, at=now) for _ in range(6)]
+    forms = [("/sign-in", {"token": token.get_secret_value()})] * 6
+    forms += [(f"/sign-in/{link.get_secret_value()}", {}) for link in links]
+    async with client_of(app) as http:
+        codes = [(await http.post(path, data={"to": "/", **form})).status_code for path, form in forms]
+        assert codes == [303] * 12
+        used_up = forms[-1][0]
+        codes = [(await http.post(path, data={"token": "x"})).status_code for path in ["/sign-in", used_up] * 6]
+        assert codes == [401] * 10 + [429] * 2
+
+
+async def test_a_try_that_is_under_way_counts_until_it_succeeds(office: Office) -> None:
+    """Else all that are under way at once would be free."""
+    now = office.clock.now()
+    async with office.db.transaction() as session:
+        tries = [await count_try(session, "203.0.113.5", at=now) for _ in range(TRIES)]
+        assert len(set(tries)) == TRIES
+        with pytest.raises(Limited):
+            await count_try(session, "203.0.113.5", at=now)
+        await forget_try(session, tries[0])
+        await count_try(session, "203.0.113.5", at=now)
+
+
+@asynccontextmanager
+async def behind_a_proxy(office: Office) -> AsyncIterator[Callable[[str], Awaitable[int]]]:
+    """The real server. What is yielded fails to sign in for a visitor whose address this machine forwards."""
+    listening = listen_on("127.0.0.1", 0)
+    serving = asyncio.create_task(serve(office, listening))
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as http:
+
+        async def fail(visitor: str) -> int:
+            headers = {"X-Forwarded-For": visitor}
+            return (await http.post("/sign-in", data={"token": "x", "to": "/"}, headers=headers)).status_code
+
+        yield fail
+    serving.cancel()
+    await asyncio.wait_for(asyncio.gather(serving, return_exceptions=True), 8)
+
+
+@pytest.mark.parametrize(("trusted", "other"), [(None, 401), ("192.0.2.1,127.0.0.0/8", 401), ("192.0.2.1", 429)])
+async def test_a_proxy_that_is_trusted_says_whose_address_it_is(
+    office: Office, monkeypatch: pytest.MonkeyPatch, trusted: str | None, other: int
+) -> None:
+    """As docs/howto/install.md promises of FORWARDED_ALLOW_IPS, which is a variable of uvicorn's own."""
+    monkeypatch.delenv("FORWARDED_ALLOW_IPS", raising=False)
+    if trusted is not None:
+        monkeypatch.setenv("FORWARDED_ALLOW_IPS", trusted)
+    async with behind_a_proxy(office) as fail:
+        assert [await fail("203.0.113.5") for _ in range(TRIES + 1)] == [401] * TRIES + [429]
+        assert await fail("203.0.113.6") == other
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,10 @@ Generated from the routes by `make docs`; the same for programs is at `/openapi.
 
 _ERRORS = {
     HTTPStatus.UNAUTHORIZED: ("unauthenticated", "no token, or one that is not valid"),
-    HTTPStatus.FORBIDDEN: ("forbidden, touch_refused", "the role does not allow it, or the server may not be touched"),
+    HTTPStatus.FORBIDDEN: (
+        "forbidden, touch_refused, on_hold",
+        "the role does not allow it, or the server may not be touched",
+    ),
     HTTPStatus.NOT_FOUND: ("not_found", "what the address names does not exist"),
     HTTPStatus.CONFLICT: ("conflict, operation_in_progress", "the state forbids it now; the hint says what would help"),
     HTTPStatus.UNPROCESSABLE_ENTITY: ("invalid_input", "the request is wrong; `errors` names each field"),

@@ -10,6 +10,8 @@ from lazaret.entrypoints.api.security import OfficeDep, Operator, Viewer, actor_
 from lazaret.entrypoints.api.shapes import INT64_MAX, Answer, Digits, Id, Page, SomeText, WindowDep
 from lazaret.operations import store
 from lazaret.operations.model import OperationKind, OperationStatus
+from lazaret.operations.readers import readable_result
+from lazaret.users.model import Role
 
 router = APIRouter(prefix="/api/operations", tags=["operations"])
 
@@ -81,23 +83,28 @@ class Events(Answer):
 
 @router.get("/")
 async def list_operations(
-    _: Viewer,
+    caller: Viewer,
     office: OfficeDep,
     window: WindowDep,
     server_handle: SomeText = "",
     status: Annotated[list[OperationStatus] | None, Query()] = None,
 ) -> Page[OperationAnswer]:
-    """Operations, newest first."""
-    return await operation_page(office, window, server_handle, status or [])
+    """Operations, newest first; `logs` in their results are for operators."""
+    return await operation_page(office, window, server_handle, status or [], caller.role)
 
 
 @router.get("/{operation_id}")
-async def get_operation(operation_id: Id, _: Viewer, office: OfficeDep) -> OperationWithSteps:
-    """One operation with its steps."""
+async def get_operation(operation_id: Id, caller: Viewer, office: OfficeDep) -> OperationWithSteps:
+    """One operation with its steps; `logs` in its result are for operators."""
     async with office.db.transaction() as session:
-        answer = OperationWithSteps.model_validate(await store.get_operation(session, operation_id))
+        operation = await store.get_operation(session, operation_id)
         steps = await store.steps_of(session, operation_id)
-    return answer.model_copy(update={"steps": [StepAnswer.model_validate(step) for step in steps]})
+    return OperationWithSteps.model_validate(operation).model_copy(
+        update={
+            "result": readable_result(operation, caller.role),
+            "steps": [StepAnswer.model_validate(step) for step in steps],
+        }
+    )
 
 
 @router.get("/{operation_id}/events")
@@ -124,12 +131,14 @@ async def cancel_operation(operation_id: Id, caller: Operator, office: OfficeDep
 
 
 async def operation_page(
-    office: OfficeDep, window: WindowDep, handle: str, statuses: list[OperationStatus]
+    office: OfficeDep, window: WindowDep, handle: str, statuses: list[OperationStatus], role: Role
 ) -> Page[OperationAnswer]:
-    """One page of operations that match."""
+    """One page of operations that match, with what somebody of `role` may read of their results."""
     async with office.db.transaction() as session:
         rows, total = await store.list_operations(
             session, handle=handle, statuses=statuses, limit=window.limit, offset=window.offset
         )
-    items = [OperationAnswer.model_validate(row) for row in rows]
+    items = [
+        OperationAnswer.model_validate(row).model_copy(update={"result": readable_result(row, role)}) for row in rows
+    ]
     return Page(items=items, total=total, limit=window.limit, offset=window.offset)

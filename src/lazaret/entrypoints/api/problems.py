@@ -3,10 +3,11 @@
 from http import HTTPStatus
 from typing import Any
 
+import psycopg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DataError
+from sqlalchemy.exc import DataError, DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
@@ -14,6 +15,7 @@ from starlette.routing import Route
 from lazaret.entrypoints.dashboard.app import is_page
 from lazaret.entrypoints.dashboard.web import error_page
 from lazaret.kernel.correlation import carried, new_request_id, request_id
+from lazaret.kernel.database import away, is_away
 from lazaret.kernel.errors import Category, InvalidInput, LazaretError, NotFound
 from lazaret.kernel.logging import get_logger
 from lazaret.kernel.secrets import Redactor
@@ -106,31 +108,31 @@ def _methods_at(request: Request) -> list[str]:
     return sorted({method for route in routes for method in route.methods or ()})
 
 
+def _known(request: Request, error: LazaretError, redactor: Redactor) -> Response:
+    if is_page(request.url.path):
+        return error_page(request, error, STATUS[error.category])
+    details = {"details": error.details} if error.details else {}
+    message, hint = redactor.clean(error.message), redactor.clean(error.hint)
+    return problem(STATUS[error.category], error.code, message, hint=hint, **details)
+
+
+def _away(request: Request, error: Exception, redactor: Redactor) -> Response:
+    logger.warning("api.database_away", error=type(error).__name__)
+    return _known(request, away(), redactor)
+
+
 def add_problem_handlers(app: FastAPI, redactor: Redactor) -> None:
     """Turn every exception of `app` into a problem; the unforeseen are logged under an id that the answer names."""
 
     @app.exception_handler(LazaretError)
     async def known(request: Request, error: LazaretError) -> Response:
-        if is_page(request.url.path):
-            return error_page(request, error, STATUS[error.category])
-        details = {"details": error.details} if error.details else {}
-        message, hint = redactor.clean(error.message), redactor.clean(error.hint)
-        return problem(STATUS[error.category], error.code, message, hint=hint, **details)
+        return _known(request, error, redactor)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         if is_page(request.url.path):
             return error_page(request, NotFound("There is no such page."), HTTPStatus.NOT_FOUND)
         return await known(request, _not_json(request)) if _is_not_json(request, error) else _invalid(error, redactor)
-
-    @app.exception_handler(DataError)
-    @app.exception_handler(UnicodeEncodeError)
-    async def unstorable(request: Request, _: Exception) -> Response:
-        error = InvalidInput(
-            "The request holds a value that cannot be stored.",
-            hint="Leave out NUL characters, halves of characters and numbers beyond 64 bits.",
-        )
-        return await known(request, error)
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
@@ -140,6 +142,8 @@ def add_problem_handlers(app: FastAPI, redactor: Redactor) -> None:
 
     @app.exception_handler(Exception)
     async def unforeseen(request: Request, error: Exception) -> Response:
+        if is_away(error):  # wrapped by a library in an error of its own
+            return _away(request, error, redactor)
         reference = request_id() or new_request_id()
         logger.error("api.failed", reference=reference, path=request.url.path, exc_info=error)
         if is_page(request.url.path):
@@ -152,3 +156,23 @@ def add_problem_handlers(app: FastAPI, redactor: Redactor) -> None:
             hint=f"The log has the details under {reference}.",
             reference=reference,
         )
+
+    _add_database_handlers(app, redactor)
+
+
+def _add_database_handlers(app: FastAPI, redactor: Redactor) -> None:
+    @app.exception_handler(DataError)
+    @app.exception_handler(UnicodeEncodeError)
+    async def unstorable(request: Request, _: Exception) -> Response:
+        error = InvalidInput(
+            "The request holds a value that cannot be stored.",
+            hint="Leave out NUL characters, halves of characters and numbers beyond 64 bits.",
+        )
+        return _known(request, error, redactor)
+
+    @app.exception_handler(DBAPIError)
+    @app.exception_handler(psycopg.Error)
+    async def failed(request: Request, error: Exception) -> Response:
+        if not is_away(error):
+            raise error
+        return _away(request, error, redactor)

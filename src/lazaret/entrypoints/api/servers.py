@@ -135,35 +135,28 @@ async def change_server(handle: Handle, body: ServerChange, caller: Operator, of
     """Change a server. `{"status": "force_rebuild"}` triggers a rebuild."""
     if body.status is not WantedStatus.FORCE_REBUILD and (body.reinstall is not None or body.os_template):
         raise InvalidInput("reinstall and os_template belong to the status force_rebuild.", hint="Leave them out.")
-    now = office.clock.now()
+    actor, now = actor_of(caller), office.clock.now()
     async with office.db.transaction() as session:
         if body.status is not None:
-            await _change_status(session, handle, body, actor_of(caller), office)
-        server = await store.get_server(session, handle, for_update=True)
-        if body.notes is not None:
-            server.notes = body.notes
-        if body.rebuild_policy is not None:
-            server.rebuild_policy = body.rebuild_policy.value
-        server.updated_at = now
-        return ServerAnswer.model_validate(server)
+            await _change_status(session, handle, body, actor, office)
+        changed = await requests.describe(
+            session, handle, actor, at=now, rebuild_policy=body.rebuild_policy, notes=body.notes
+        )
+        return ServerAnswer.model_validate(changed)
 
 
 async def _change_status(
     session: AsyncSession, handle: str, body: ServerChange, actor: Actor, office: OfficeDep
 ) -> None:
     now = office.clock.now()
-    match body.status:
-        case WantedStatus.FORCE_REBUILD:
-            reinstall = body.reinstall is not False
-            await office.desk.rebuild(
-                session, handle, actor, at=now, reason=body.reason, reinstall=reinstall, os_template=body.os_template
-            )
-        case WantedStatus.MAINTENANCE:
-            await requests.start_maintenance(session, handle, actor, at=now, reason=body.reason)
-        case WantedStatus.READY:
-            await requests.end_maintenance(session, handle, actor, at=now, reason=body.reason)
-        case WantedStatus.DECOMMISSIONED:
-            await requests.decommission(session, handle, actor, at=now, reason=body.reason)
+    if body.status is WantedStatus.FORCE_REBUILD:
+        reinstall = body.reinstall is not False
+        await office.desk.rebuild(
+            session, handle, actor, at=now, reason=body.reason, reinstall=reinstall, os_template=body.os_template
+        )
+    elif body.status is not None:
+        wanted = requests.SetByHand(body.status.value)
+        await requests.set_status(session, handle, wanted, actor, at=now, reason=body.reason)
 
 
 @router.post("/{handle}/force-rebuild", status_code=202)
@@ -206,7 +199,9 @@ async def list_incidents_of(handle: Handle, _: Viewer, office: OfficeDep, window
 
 
 @router.get("/{handle}/operations")
-async def list_operations_of(handle: Handle, _: Viewer, office: OfficeDep, window: WindowDep) -> Page[OperationAnswer]:
-    """The server's operations, newest first."""
-    await get_server(handle, _, office)
-    return await operation_page(office, window, handle, [])
+async def list_operations_of(
+    handle: Handle, caller: Viewer, office: OfficeDep, window: WindowDep
+) -> Page[OperationAnswer]:
+    """The server's operations, newest first; `logs` in their results are for operators."""
+    await get_server(handle, caller, office)
+    return await operation_page(office, window, handle, [], caller.role)

@@ -40,7 +40,7 @@ class RoleRequest(Request):
 
 
 class UserRequest(Request):
-    """Create or update by `telegram_id`. `is_admin` is left as it is when not given."""
+    """Create or update by `telegram_id`. What is left out stays as it is."""
 
     telegram_id: TelegramId
     username: ShortText | None = None
@@ -53,12 +53,16 @@ class UserRequest(Request):
 async def create_or_update_user(
     body: UserRequest, caller: Operator, office: OfficeDep, response: Response
 ) -> UserAnswer:
-    """Create a user, or update the one with this Telegram id."""
+    """Create a user, or update the one with this Telegram id.
+
+    Fields that are left out stay as they are; null empties a name. `last_seen` of a known user stays: it says when they
+    last wrote to the bot.
+    """
     if body.is_admin is not None and not caller.role.includes(Role.ADMIN):
         raise Forbidden("Only an admin token may say who is an administrator.", hint="Leave is_admin out.")
     async with office.db.transaction() as session:
         user, is_new = await store.upsert_user(
-            session, **body.model_dump(), at=office.clock.now(), actor=actor_of(caller)
+            session, **body.model_dump(exclude_unset=True), at=office.clock.now(), actor=actor_of(caller)
         )
     response.status_code = status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
     return UserAnswer.model_validate(user)

@@ -6,13 +6,16 @@ from lazaret.alerting.markdown import lines, text
 from lazaret.alerting.words import duration
 from lazaret.entrypoints.bot.conversation import Ask, Reply, command_line, duration_of
 from lazaret.healing import requests
-from lazaret.kernel.errors import Forbidden, InvalidInput
+from lazaret.kernel.errors import Forbidden, InvalidInput, NotFound
 from lazaret.kernel.i18n import LANGUAGES
 from lazaret.operations.model import Operation
 from lazaret.provisioning.requests import require_reinstallable
 from lazaret.servers.store import get_server
 from lazaret.users.model import Role
 from lazaret.users.sessions import create_login_link
+
+FLEET = "all"
+"""What is written in place of a handle and means the whole fleet."""
 
 
 async def provision(ask: Ask) -> Reply:
@@ -45,8 +48,8 @@ async def rebuild(ask: Ask) -> Reply:
 
 
 async def freeze(ask: Ask) -> Reply:
-    """Stop all action on the fleet, or on one server: `/freeze [HANDLE] [4h] REASON`."""
-    handle, length, reason = await _subject_length_reason(ask)
+    """Stop all action on one server, or on the fleet: `/freeze HANDLE|all [4h] REASON`."""
+    handle, length, reason = await _subject_length_reason(ask, "/freeze all")
     until = ask.at + length if length else None
     await requests.hold(ask.session, handle, ask.actor, at=ask.at, reason=reason, until=until)
     what = handle or ask.say("the fleet")
@@ -57,23 +60,22 @@ async def freeze(ask: Ask) -> Reply:
 
 
 async def unfreeze(ask: Ask) -> Reply:
-    """End the holds on the fleet, or on one server."""
-    handle = ask.words[0] if ask.words else None
+    """End the holds on one server, or on the fleet: `/unfreeze HANDLE|all`."""
+    handle = await _subject(ask, "/unfreeze all")
     ended, left = await requests.unfreeze(ask.session, handle, ask.actor, at=ask.at)
     n = len(ended)
     told = [ask.language.ngettext("{n} hold is lifted.", "{n} holds are lifted.", n).format(n=n)] if n else []
     if not ended and not left:
         told.append(ask.say("Nothing was frozen."))
     for hold in left:
-        what, command = hold.server_handle or ask.say("the fleet"), f"/unfreeze {hold.server_handle or ''}".rstrip()
+        what, command = hold.server_handle or ask.say("the fleet"), f"/unfreeze {hold.server_handle or FLEET}"
         told.append(ask.say("Still frozen: {what}. End it: {command}", what=what, command=command))
     return Reply(lines(map(text, told)))
 
 
 async def maintenance(ask: Ask) -> Reply:
     """A window in which nothing is judged or done: `/maintenance HANDLE|all 2h REASON`."""
-    ask.handle()
-    handle, length, reason = await _subject_length_reason(ask)
+    handle, length, reason = await _subject_length_reason(ask, "/maintenance all 2h")
     if length is None:
         raise InvalidInput(
             ask.say("For how long?"),
@@ -130,18 +132,36 @@ async def login(ask: Ask) -> Reply:
     )
 
 
-async def _subject_length_reason(ask: Ask) -> tuple[str | None, timedelta | None, str]:
-    """`[HANDLE|all] [DURATION] REASON`, in that order; a first word that is neither belongs to the reason."""
-    words = list(ask.words)
-    handle: str | None = None
-    if words and words[0] == "all":
-        words.pop(0)
-    elif words and duration_of(words[0]) is None and "-" in words[0] and any(char.isdigit() for char in words[0]):
-        handle = (await get_server(ask.session, words.pop(0))).handle
-    length = duration_of(words[0]) if words else None
+async def _subject_length_reason(ask: Ask, of_fleet: str) -> tuple[str | None, timedelta | None, str]:
+    """`HANDLE|all [DURATION] REASON`, in that order. Raises as `_subject` does, and for a time that ends at once."""
+    handle = await _subject(ask, of_fleet)
+    words = ask.words[1:]
+    length = duration_of(words[0].removeprefix("-")) if words else None
     if length is not None:
+        if not length or words[0].startswith("-"):  # taken for a reason, or for none, it would mean: without end
+            raise InvalidInput(ask.say("That is no duration."), hint=ask.say("Write for example 30m, 4h or 2d."))
         words.pop(0)
     return handle, length, " ".join(words) or ask.say("asked for in Telegram")
+
+
+async def _subject(ask: Ask, of_fleet: str) -> str | None:
+    """The first word: a handle, or `all` for the fleet (None). Raises `InvalidInput`, `NotFound`.
+
+    Nobody means the fleet by leaving something out: a handle that was forgotten, or lost its hyphen, is asked for.
+    `of_fleet` is the command to write for the fleet.
+    """
+    word = ask.words[0] if ask.words else ""
+    if word == FLEET:
+        return None
+    hint = ask.say(
+        "Write its handle after the command; /servers lists them. For the whole fleet: {command}", command=of_fleet
+    )
+    if not word or duration_of(word) is not None:
+        raise InvalidInput(ask.say("Which server?"), hint=hint)
+    try:
+        return (await get_server(ask.session, word)).handle
+    except NotFound as error:
+        raise NotFound(error.message, hint=hint) from None
 
 
 def _recorded(ask: Ask, operation: Operation) -> Reply:

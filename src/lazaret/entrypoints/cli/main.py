@@ -64,6 +64,11 @@ COMMANDS = (
     Lazy("provision", f"{_HERE}.operating:provision", "Set a server up (again). Data stays."),
     Lazy("rebuild", f"{_HERE}.operating:rebuild", "Set a server up from the start. DATA GOES, unless --keep-os."),
     Lazy(
+        "change",
+        f"{_HERE}.changing:change",
+        "Change a server's rebuild policy or notes, or take it out of Lazaret's care and back.",
+    ),
+    Lazy(
         "freeze",
         f"{_HERE}.healing:freeze",
         "Stop all action, automatic and requested, on the fleet or on one server. What runs goes on to its end.",

@@ -2,18 +2,19 @@
 
 import asyncio
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from pydantic import SecretStr
 
 from lazaret.entrypoints.cli.reading import EVERYTHING, AsJson
 from lazaret.entrypoints.cli.render import age, print_fields, print_json, print_line, print_table
-from lazaret.entrypoints.cli.session import actor, command, office, rows_of
+from lazaret.entrypoints.cli.session import acting_role, actor, command, office, rows_of
 from lazaret.entrypoints.office import Office
 from lazaret.kernel.errors import InvalidInput
 from lazaret.operations import store
 from lazaret.operations.model import LIVE, Operation, OperationStatus
+from lazaret.operations.readers import readable_result
 from lazaret.provisioning.requests import require_reinstallable
 from lazaret.servers.store import get_server
 
@@ -43,7 +44,7 @@ async def operations(
             await get_server(session, server)
         rows, _ = await store.list_operations(session, handle=server, statuses=status or [], limit=EVERYTHING)
     if as_json:
-        print_json(rows_of(row) for row in rows)
+        print_json(_row(row) for row in rows)
         return
     print_table(
         ["ID", "SERVER", "KIND", "STATUS", "STEP", "ATTEMPT", "ASKED FOR", "BY", "WHAT TO KNOW"],
@@ -65,6 +66,11 @@ async def operations(
     )
 
 
+def _row(operation: Operation) -> dict[str, Any]:
+    """By column name, with what whoever sits at the keyboard may read of the result."""
+    return rows_of(operation) | {"result": readable_result(operation, acting_role())}
+
+
 @app.command()
 @command
 async def show(operation_id: OperationId, as_json: AsJson = False) -> None:
@@ -73,7 +79,7 @@ async def show(operation_id: OperationId, as_json: AsJson = False) -> None:
         operation = await store.get_operation(session, operation_id)
         steps = await store.steps_of(session, operation_id)
     if as_json:
-        print_json([rows_of(operation) | {"steps": [rows_of(step) for step in steps]}])
+        print_json([_row(operation) | {"steps": [rows_of(step) for step in steps]}])
         return
     hidden = {"lease", "lease_until", "result"}
     print_fields({name: value for name, value in rows_of(operation).items() if name not in hidden})

@@ -31,6 +31,7 @@ NEEDS: Mapping[str, str] = {
     "healing.cancel": OPERATOR,
     "operating.provision": OPERATOR,
     "operating.rebuild": OPERATOR,
+    "changing.change": OPERATOR,
     "operating.operations": VIEWER,
     "operating.show": VIEWER,
     "operating.follow": VIEWER,
@@ -51,6 +52,7 @@ NEEDS: Mapping[str, str] = {
     "tokens.list_tokens": ADMIN,
     "tokens.revoke": ADMIN,
     "tokens.login": ADMIN,
+    "tokens.logout": ADMIN,
     "safekeeping.backup": ADMIN,
     "safekeeping.restore": ADMIN,
 }

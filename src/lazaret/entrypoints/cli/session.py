@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from lazaret.entrypoints.office import Office
     from lazaret.kernel.audit import Actor
     from lazaret.kernel.secrets import Redactor
+    from lazaret.users.model import Role
+    from lazaret.users.store import Caller
 
 _running: ContextVar[str] = ContextVar("running", default="")
 """The command that runs, as `permissions.py` names it."""
-_caller: ContextVar[str] = ContextVar("caller", default="")
-"""The name of the token that acts."""
+_caller: ContextVar["Caller | None"] = ContextVar("caller", default=None)
+"""The token that acts, if one does."""
 
 WRONG_USE = frozenset({Category.INVALID, Category.NOT_FOUND, Category.UNAUTHENTICATED})
 
@@ -67,12 +69,25 @@ def command(function: Callable[P, Awaitable[None] | None]) -> Callable[P, None]:
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception as error:
+            _fail_if_away(error)
+            raise
 
     return run
 
 
 async def _finish(result: Awaitable[None]) -> None:
     await result
+
+
+def _fail_if_away(error: Exception) -> None:
+    """What a database that went away made of a command: it is restarted under `lazaret operations follow`."""
+    from lazaret.kernel.database import away, is_away  # noqa: PLC0415
+
+    if is_away(error):
+        fail(away())
 
 
 def fail(error: LazaretError) -> NoReturn:
@@ -137,15 +152,30 @@ async def _be(here: "Office", token: "SecretStr") -> None:
             f"The token {caller.name!r} has the role {caller.role}; this command needs {role}.",
             hint="Ask an administrator for a token with that role, or unset LAZARET_TOKEN on the machine of Lazaret.",
         )
-    _caller.set(caller.name)
+    _caller.set(caller)
+
+
+def acting_token() -> int | None:
+    """The number of the token that acts; None: whoever sits at the keyboard acts as themselves."""
+    caller = _caller.get()
+    return caller.token_id if caller is not None else None
+
+
+def acting_role() -> "Role":
+    """What whoever sits at the keyboard may do: what the token that acts may, else everything."""
+    from lazaret.users.model import Role  # noqa: PLC0415
+
+    caller = _caller.get()
+    return caller.role if caller is not None else Role.ADMIN
 
 
 def actor() -> "Actor":
     """Who sits at the keyboard: the token that acts, else the user of this machine."""
     from lazaret.kernel.audit import Actor, Channel  # noqa: PLC0415
 
-    if _caller.get():
-        return Actor(_caller.get(), Channel.CLI)
+    caller = _caller.get()
+    if caller is not None:
+        return Actor(caller.name, Channel.CLI)
     try:
         name = getpass.getuser()
     except (KeyError, OSError):

@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from lazaret.entrypoints.cli.reading import AsJson
-from lazaret.entrypoints.cli.render import age, print_json, print_table
-from lazaret.entrypoints.cli.session import actor, command, office, rows_of
+from lazaret.entrypoints.cli.render import age, print_json, print_line, print_table
+from lazaret.entrypoints.cli.session import acting_token, actor, command, office, rows_of
 from lazaret.kernel.settings import Settings
 from lazaret.users import store
 from lazaret.users.model import Role
-from lazaret.users.sessions import create_login_link
+from lazaret.users.sessions import create_login_link, sign_out_everywhere
 
 app = typer.Typer(
     help="Tokens for the API.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -80,8 +80,22 @@ async def login(
     role: Annotated[Role, typer.Option(help="What whoever uses it may do.")] = Role.ADMIN,
     name: Annotated[str, typer.Option(help="As whom; left out: you.")] = "",
 ) -> None:
-    """Make a link that signs in to the dashboard, once, within ten minutes."""
-    who = name.strip() or actor().name
+    """Make a link that signs in to the dashboard, once, within ten minutes.
+
+    Made with LAZARET_TOKEN, the link and its session end when that token does.
+    """
     async with office() as here, here.db.transaction() as session:
-        secret = await create_login_link(session, who, role, actor(), at=here.clock.now())
+        who = name.strip() or actor().name
+        secret = await create_login_link(session, who, role, actor(), at=here.clock.now(), token_id=acting_token())
         typer.echo(f"{dashboard_address(here.settings)}/sign-in/{secret.get_secret_value()}")
+
+
+@app.command()
+@command
+async def logout(
+    name: Annotated[str, typer.Argument(help="As whom they are signed in; `lazaret audit session.begin` tells it.")],
+) -> None:
+    """Sign somebody out of the dashboard everywhere. Links made for them and not used yet are void as well."""
+    async with office() as here, here.db.transaction() as session:
+        ended = await sign_out_everywhere(session, name, actor(), at=here.clock.now())
+    print_line(f"{name} is signed out. Sessions ended: {ended.sessions}; links that are void: {ended.links}.")

@@ -14,6 +14,7 @@ from lazaret.entrypoints.api.shapes import Id
 from lazaret.entrypoints.dashboard.web import Acting, Seeing, Visit, text_of
 from lazaret.entrypoints.harbour import harbour_of
 from lazaret.kernel.errors import InvalidInput, LazaretError
+from lazaret.operations.readers import readable_result
 from lazaret.operations.store import list_operations
 
 router = APIRouter(include_in_schema=False)
@@ -116,9 +117,8 @@ async def deployment(visit: Seeing, deployment_id: Id) -> Response:
         releases = await store.releases_of(session, deployment_id)
         recent, _ = await list_operations(session, handle=found.server_handle, limit=50)
     mine = [one for one in recent if one.params.get("deployment_id") == deployment_id]
-    logs = next(
-        (one.result["logs"] for one in mine if one.params.get("action") == "logs" and "logs" in one.result), None
-    )
+    results = (readable_result(one, visit.who.role) for one in mine if one.params.get("action") == "logs")
+    logs = next((result["logs"] for result in results if "logs" in result), None)
     return visit.page("deployment.html", deployment=found, releases=releases, operations=mine[:10], logs=logs)
 
 

@@ -25,7 +25,7 @@ from lazaret.operations.store import list_operations
 from lazaret.probing.model import ReadingSample, ServerHealth
 from lazaret.probing.store import health_of, samples_of
 from lazaret.provisioning import requests
-from lazaret.servers.model import Server
+from lazaret.servers.model import RebuildPolicy, Server
 from lazaret.servers.registry import cannot_of
 from lazaret.servers.status import OPERATIONAL, ServerStatus
 from lazaret.servers.store import get_server, holds_on, is_found_by
@@ -151,6 +151,7 @@ async def server(visit: Seeing, handle: Handle) -> Response:
         "server.html",
         server=found,
         cannot=cannot_of(found.provider),
+        policies=list(RebuildPolicy),
         health=health,
         charts=_charts(visit, samples, since),
         services=services,
@@ -184,15 +185,24 @@ def _charts(visit: Visit, samples: Sequence[ReadingSample], since: datetime) -> 
 
 @router.post("/servers/{handle}/{action}")
 async def act(visit: Acting, handle: Handle, action: str) -> Response:
-    """Provision, rebuild, hold, release, maintenance."""
+    """Provision, rebuild, hold, release, maintenance, rebuild policy."""
     form = await visit.request.form()
     reason = text_of(form, "reason")
 
     async def do() -> str:
         async with visit.office.db.transaction() as session:
+            if action == "policy":
+                return await _set_policy(visit, session, handle, text_of(form, "policy"))
             return await _act(visit, session, handle, action, reason=reason, typed=text_of(form, "typed"))
 
     return await visit.act(f"/servers/{handle}", do)
+
+
+async def _set_policy(visit: Visit, session: AsyncSession, handle: str, wanted: str) -> str:
+    if wanted not in list(RebuildPolicy):
+        raise InvalidInput(visit.say("There is no such policy."), hint=visit.say("Choose one of the list."))
+    await requests.describe(session, handle, visit.actor, at=visit.at, rebuild_policy=RebuildPolicy(wanted))
+    return visit.say("The policy is changed.")
 
 
 async def _act(visit: Visit, session: AsyncSession, handle: str, action: str, *, reason: str, typed: str) -> str:

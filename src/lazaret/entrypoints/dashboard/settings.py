@@ -9,6 +9,7 @@ from starlette.responses import Response
 from lazaret.alerting.self_watch import view_of
 from lazaret.entrypoints.api.shapes import Id
 from lazaret.entrypoints.dashboard.web import Acting, Ruling, Seeing, text_of
+from lazaret.entrypoints.providers import managed_handles
 from lazaret.healing import requests as healing
 from lazaret.kernel.errors import InvalidInput
 from lazaret.kernel.moments import after
@@ -52,7 +53,7 @@ async def _page(visit: Seeing, *, token: str = "") -> Response:
         roles=list(Role),
         token=token,
         is_admin=is_admin,
-        managed=sorted(visit.office.settings.time4vps_managed_server_ids),
+        managed=managed_handles(visit.office.intents.permissions),
     )
 
 

@@ -21,7 +21,15 @@ from lazaret.entrypoints.dashboard.web import (
 )
 from lazaret.kernel.errors import LazaretError, Limited
 from lazaret.kernel.i18n import LANGUAGES
-from lazaret.users.sessions import LONGEST, count_try, end_session, set_language, sign_in_by_link, sign_in_by_token
+from lazaret.users.sessions import (
+    LONGEST,
+    count_try,
+    end_session,
+    forget_try,
+    set_language,
+    sign_in_by_link,
+    sign_in_by_token,
+)
 
 router = APIRouter(include_in_schema=False)
 Secret = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{20,80}$")]
@@ -93,13 +101,14 @@ async def _try(request: Request, to: str, *, token: SecretStr | None = None, lin
     address = request.client.host if request.client else "unknown"
     try:
         async with office.db.transaction() as session:
-            await count_try(session, address, at=now)
+            try_id = await count_try(session, address, at=now)
         async with office.db.transaction() as session:
             if link is not None:
                 secret = await sign_in_by_link(session, link, at=now)
             else:
                 assert token is not None
                 secret = await sign_in_by_token(session, token, at=now)
+            await forget_try(session, try_id)
     except Limited as error:
         return error_page(request, error, 429)
     except LazaretError as error:
