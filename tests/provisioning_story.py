@@ -4,7 +4,11 @@ from collections.abc import Sequence
 
 from sqlalchemy import select
 
+from lazaret.deployments.requests import Order
+from lazaret.deployments.spec import ServiceSpec
+from lazaret.entrypoints.harbour import harbour_of
 from lazaret.lab.calls import Call
+from lazaret.lab.simulated import SimulatedHost
 from lazaret.operations.model import LIVE, Operation, OperationStatus
 from tests.healing_scene import OPERATOR, Scene
 
@@ -44,6 +48,22 @@ async def until_over(scene: Scene, operation_id: int) -> Operation:
 
     await scene.until(f"operation {operation_id} is over", over)
     return await found()
+
+
+async def serve(scene: Scene, handle: str) -> int:
+    """Somebody deploys `shop/web` to it; returns the operation's id."""
+    spec = ServiceSpec.model_validate({"image": "nginx:1.29", "container_port": 80})
+    async with scene.office.db.transaction() as session:
+        order = Order("shop", "web", spec, handle)
+        _, operation = await harbour_of(scene.office).deploy(session, order, OPERATOR, at=scene.office.clock.now())
+        return operation.id
+
+
+def runs_on(scene: Scene, handle: str) -> list[str]:
+    """The services that run on the machine itself."""
+    host = scene.lab.cloud.host(number_of(handle))
+    assert isinstance(host, SimulatedHost)
+    return [service.name for service in host.state.services.values() if service.runs]
 
 
 async def lose_power(scene: Scene, handle: str) -> None:

@@ -16,7 +16,7 @@ from lazaret.servers.status import ServerStatus
 from tests import provisioning_story as story
 from tests.healing_scene import Scene, scene_of
 
-pytestmark = [pytest.mark.timeout(150), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -63,6 +63,25 @@ async def test_a_lost_server_is_noticed_confirmed_and_healed_by_the_gentlest_run
     assert story.asked_of_provider(scene, lost, Call.REINSTALL) == 1, "the one that somebody ordered above"
     assert (await scene.server(lost)).status == ServerStatus.READY
     assert await scene.incidents(other) == [], "the healthy one is left alone"
+
+
+# --- what runs there
+
+
+async def test_a_forced_rebuild_brings_back_what_ran_there(scene: Scene) -> None:
+    server, _ = scene.handles()
+    await scene.until_watched()
+    deployed = await story.until_over(scene, await story.serve(scene, server))
+    assert deployed.status == OperationStatus.SUCCEEDED, deployed.error
+    rebuilt = await story.until_over(scene, await story.set_up_anew(scene, server))
+    assert rebuilt.status == OperationStatus.SUCCEEDED, rebuilt.error
+    assert rebuilt.result["services_redeployed"] == ["web"]
+    assert story.runs_on(scene, server), "the fresh system runs it"
+    assert (await scene.server(server)).status == ServerStatus.IN_USE
+    assert any("Services redeployed: 1" in message for message in await scene.messages())
+
+
+# --- and who hears of it
 
 
 async def test_the_operator_is_told(scene: Scene) -> None:

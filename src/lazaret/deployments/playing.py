@@ -1,6 +1,9 @@
-"""How a service reaches its server: the variables of `deploy_service`, and running it. Acts on one machine."""
+"""How a service reaches its server: the variables of `deploy_service`, and running it. Acts on one machine.
 
-from collections.abc import Sequence
+What Lazaret does to a server for a deployment goes through here, and the guard is asked each time.
+"""
+
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +16,10 @@ from lazaret.kernel.secrets import Redactor, SecretStore
 from lazaret.operations.run import OperationRun
 from lazaret.servers.access import PortState, RemoteAccess, SshEndpoint
 from lazaret.servers.configuration import ConfigurationRunner, PlaybookResult, TaskEvent
-from lazaret.servers.store import get_server
+from lazaret.servers.guard import require_touchable
+from lazaret.servers.model import Server
+from lazaret.servers.permissions import Permissions
+from lazaret.servers.store import get_server, target_of
 
 PLAYBOOK = "deploy_service"
 SLACK_S = 300.0
@@ -44,6 +50,11 @@ class DeployParts:
     secrets: SecretStore
     private_key: Path
     redactor: Redactor
+    permissions: Permissions
+
+    def require_touchable(self, server: Server, *, holds: Collection[str] = ()) -> None:
+        """Raise `TouchRefused` unless the guard lets this server be touched now."""
+        require_touchable(target_of(server), managed_ids=self.permissions.ids_of(server.provider), holds=holds)
 
 
 async def play(
@@ -55,9 +66,10 @@ async def play(
     spec: ServiceSpec | None = None,
     lines: int = 200,
 ) -> PlaybookResult:
-    """Run the playbook. Raises `DeployFailed`, `ServerUnreachable`, and what the runner raises."""
+    """Run the playbook. Raises `TouchRefused`, `DeployFailed`, `ServerUnreachable`, and what the runner raises."""
     async with run.db.transaction() as session:
         server = await get_server(session, deployment.server_handle)
+        parts.require_touchable(server)  # without the holds: what a hold finds at work goes on to its end
         running = await store.specs_running(session, [server.handle])
     ports = {other.port for other, kept in running if kept.get("is_public") and other.id != deployment.id}
     if state == "deployed" and spec is not None and spec.is_public:

@@ -1,5 +1,7 @@
 """Bringing back what ran on a server, in order, each proved. Fulfils `provisioning.context.ServiceRedeployer`."""
 
+from collections.abc import Sequence
+
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.deployments import store
@@ -7,13 +9,18 @@ from lazaret.deployments.order import start_order
 from lazaret.deployments.workflow import DeployWorkflow
 from lazaret.kernel.errors import LazaretError
 from lazaret.operations.run import OperationRun
+from lazaret.servers.guard import TouchRefused
 
 
 class ServicesNotBack(LazaretError):
-    """Some services could not be brought back; the others were."""
+    """Some services could not be brought back; those that were are `back`."""
 
     code = "services_not_back"
     retryable = True
+
+    def __init__(self, message: str, *, back: Sequence[str]) -> None:
+        super().__init__(message, hint=f"Brought back: {', '.join(back) or '-'}")
+        self.back = tuple(back)
 
 
 class Redeployer:
@@ -23,8 +30,8 @@ class Redeployer:
         self._workflow = workflow
 
     async def redeploy(self, run: OperationRun, handle: str) -> list[str]:
-        """Bring every running service of the server back in order; returns their names. Raises `ServicesNotBack`
-        after all were tried."""
+        """Bring every running service of the server back in order; returns their names. Raises `TouchRefused`, and
+        `ServicesNotBack` after all were tried."""
         async with run.db.transaction() as session:
             running = await store.specs_running(session, [handle])
         by_name = {deployment.service_name: deployment for deployment, _ in running}
@@ -35,6 +42,8 @@ class Redeployer:
             assert deployment.version is not None
             try:
                 detail = await self._workflow.bring_about(run, deployment, deployment.version)
+            except TouchRefused:
+                raise
             except LazaretError as error:
                 failed.append(f"{name}: {error.message}")
                 await run.note(f"{name} did not come back: {error.message}")
@@ -42,9 +51,7 @@ class Redeployer:
             back.append(name)
             await run.note(detail)
         if failed:
-            raise ServicesNotBack(
-                f"Not brought back: {'; '.join(failed)}", hint=f"Brought back: {', '.join(back) or '-'}"
-            )
+            raise ServicesNotBack(f"Not brought back: {'; '.join(failed)}", back=back)
         return back
 
     async def has_services(self, session: AsyncSession, handle: str) -> bool:

@@ -13,12 +13,14 @@ from lazaret.deployments.playing import DeployFailed, DeployParts, answers_from_
 from lazaret.deployments.spec import NoLongerAdmitted, ServiceSpec, check_still_admitted
 from lazaret.kernel import audit
 from lazaret.kernel.errors import LazaretError
-from lazaret.operations.outcome import Advance, Done, GiveUp, Outcome, Retry
-from lazaret.operations.run import OperationRun, run_step
+from lazaret.operations.intents import require_in_order
+from lazaret.operations.outcome import HELD_BACK, Advance, Done, GiveUp, Outcome, Retry, Wait
+from lazaret.operations.run import HELD, OperationRun, run_step
 from lazaret.operations.store import get_operation
+from lazaret.servers.guard import OnHold, TouchRefused
 from lazaret.servers.model import Server
 from lazaret.servers.status import Party, ServerStatus, StatusEvent
-from lazaret.servers.store import change_status, get_server
+from lazaret.servers.store import change_status, get_server, holds_on
 
 DEADLINE_S = 1200.0
 
@@ -37,6 +39,8 @@ class DeployWorkflow:
 
     async def advance(self, run: OperationRun) -> Outcome:
         """Do what the operation asks for; running it again goes on or changes nothing."""
+        if (instead := await self._not_now(run)) is not None:
+            return instead
         async with run.db.transaction() as session:
             params = (await get_operation(session, run.operation_id)).params
             deployment = await store.get_deployment(session, int(params["deployment_id"]))
@@ -53,6 +57,21 @@ class DeployWorkflow:
                 return await self._logs(run, deployment, int(params.get("lines", 200)))
         raise AssertionError(f"no such action: {params['action']!r}")
 
+    async def _not_now(self, run: OperationRun) -> Wait | GiveUp | None:
+        """What allowed it when it was asked for is proved again: a hold may have put it off for days."""
+        now = run.clock.now()
+        async with run.db.transaction() as session:
+            server = await get_server(session, run.handle)
+            holds = await holds_on(session, run.handle, at=now)
+        try:
+            self._parts.require_touchable(server, holds=[hold.reason for hold in holds])
+            require_in_order(server)
+        except OnHold as held:
+            return Wait(str(held), asks_for=HELD_BACK, until=now + HELD)
+        except LazaretError as refused:
+            return GiveUp(refused)
+        return None
+
     async def _deploy(self, run: OperationRun, deployment: ServiceDeployment, version: int) -> Outcome:
         async def bring_about() -> Outcome:
             detail = await self.bring_about(run, deployment, version)
@@ -62,6 +81,8 @@ class DeployWorkflow:
         match outcome:
             case Advance():
                 return await self._remember_good(run, deployment, version)
+            case GiveUp(error=TouchRefused()):
+                return outcome  # nothing was done, and nothing may be
             case GiveUp(error=error):
                 return await self._go_back(run, deployment, version, error)
         return outcome
@@ -130,6 +151,8 @@ class DeployWorkflow:
             await session.flush()
             await follow_services(session, row.server_handle, at=now, operation_id=operation.id)
         hint = f"Version {good} runs again." if is_back else "Nothing of it runs."
+        if isinstance(back, GiveUp) and isinstance(back.error, TouchRefused):
+            hint = back.error.message
         return GiveUp(DeployFailed(f"Version {version} of {deployment.service_name} is not good: {text}", hint=hint))
 
     async def _version_to_return_to(self, run: OperationRun, deployment: ServiceDeployment, bad: int) -> int | None:

@@ -152,15 +152,16 @@ def _rungs(condition: Condition, facts: Facts, left_out: frozenset[Remedy]) -> I
             continue
         if remedy is _R.REINSTALL:
             if facts.rebuild_policy is not RebuildPolicy.NEVER:
-                yield PlannedRung(remedy, _reinstall_asks(facts), _WHY[remedy])
+                yield PlannedRung(remedy, reinstall_asks(facts.rebuild_policy, facts.senses_agree), _WHY[remedy])
         elif remedy is _R.REBOOT and facts.services_answer:
             yield PlannedRung(remedy, True, mark("Its services answer, and a reboot would interrupt them."))
         else:
             yield PlannedRung(remedy, False, _WHY[remedy])
 
 
-def _reinstall_asks(facts: Facts) -> bool:
-    return facts.rebuild_policy is not RebuildPolicy.AUTO or facts.senses_agree < SENSES_FOR_A_REINSTALL
+def reinstall_asks(policy: RebuildPolicy, senses_agree: int) -> bool:
+    """Whether a reinstall, where the policy allows it at all, needs a yes."""
+    return policy is not RebuildPolicy.AUTO or senses_agree < SENSES_FOR_A_REINSTALL
 
 
 def _host_key_changed(facts: Facts) -> Plan:

@@ -40,7 +40,7 @@ async def gather_evidence(ctx: HealingContext) -> str:
                 result = await session_.run(f"timeout 10 sh -c {_quoted(command)}", timeout_s=15)
                 pieces.append((name, ctx.run.redactor.clean(result.stdout[-LONGEST_PIECE:])))
     except AccessError as error:
-        pieces.append(("access", f"{error.code}: {error.message}"))
+        pieces.append(("access", ctx.run.redactor.clean(f"{error.code}: {error.message}")))
     async with ctx.run.apply() as (session, operation):
         await add_evidence(session, ctx.incident_id, pieces, at=ctx.run.clock.now(), operation_id=operation.id)
     return f"kept as evidence: {', '.join(name for name, _ in pieces)}"

@@ -41,9 +41,7 @@ class HeldBack:
 
 async def held_back(ctx: HealingContext, remedy: Remedy) -> HeldBack | None:
     """The first reason not to begin this remedy now, or None."""
-    async with ctx.run.db.transaction() as session:
-        reason = await _forbidden(ctx, session)
-    if reason is not None:
+    if (reason := await hands_off(ctx)) is not None:
         return reason
     silent = await _silent_neighbours(ctx)
     now = ctx.run.clock.now()
@@ -52,6 +50,12 @@ async def held_back(ctx: HealingContext, remedy: Remedy) -> HeldBack | None:
         if storm is not None:
             return HeldBack(storm)
         return await _over_budget(ctx, session, remedy, now)
+
+
+async def hands_off(ctx: HealingContext) -> HeldBack | None:
+    """What keeps everybody from the server, whatever is to be done: people, our own blindness, the operator's list."""
+    async with ctx.run.db.transaction() as session:
+        return await _forbidden(ctx, session)
 
 
 async def held_back_from_putting_back(ctx: HealingContext) -> HeldBack | None:

@@ -1,4 +1,4 @@
-"""Which incident a condition is, how loud it is told, and whether it takes the server out of service. Pure."""
+"""Which incident a condition is, and how loud it is told. Pure."""
 
 from dataclasses import dataclass
 
@@ -13,17 +13,15 @@ class Kind:
 
     incident_type: IncidentType
     level: Level
-    takes_out_of_service: bool
-    """The server is `error` for as long as it lasts."""
 
 
-_LOST = Kind(IncidentType.SERVER_UNREACHABLE, Level.ERROR, takes_out_of_service=True)
-_FULL = Kind(IncidentType.RESOURCE_EXHAUSTED, Level.WARNING, takes_out_of_service=False)
+_LOST = Kind(IncidentType.SERVER_UNREACHABLE, Level.ERROR)
+_FULL = Kind(IncidentType.RESOURCE_EXHAUSTED, Level.WARNING)
 _KINDS: dict[Condition, Kind] = {
-    Condition.HOST_KEY_CHANGED: Kind(IncidentType.HOST_KEY_CHANGED, Level.CRITICAL, takes_out_of_service=True),
-    Condition.DOCKER_DOWN: Kind(IncidentType.SERVICE_DOWN, Level.ERROR, takes_out_of_service=True),
-    Condition.SERVICE_DOWN: Kind(IncidentType.SERVICE_DOWN, Level.ERROR, takes_out_of_service=False),
-    Condition.FIREWALL_OFF: Kind(IncidentType.SECURITY_DRIFT, Level.ERROR, takes_out_of_service=False),
+    Condition.HOST_KEY_CHANGED: Kind(IncidentType.HOST_KEY_CHANGED, Level.CRITICAL),
+    Condition.DOCKER_DOWN: Kind(IncidentType.SERVICE_DOWN, Level.ERROR),
+    Condition.SERVICE_DOWN: Kind(IncidentType.SERVICE_DOWN, Level.ERROR),
+    Condition.FIREWALL_OFF: Kind(IncidentType.SECURITY_DRIFT, Level.ERROR),
     Condition.DISK_FULL: _FULL,
     Condition.INODES_FULL: _FULL,
     Condition.MEMORY_EXHAUSTED: _FULL,

@@ -19,6 +19,7 @@ from lazaret.healing.store import remedies_for
 from lazaret.healing.storms import weigh_storm
 from lazaret.healing.trigger import trigger_recovery, withdraw_recovery
 from lazaret.incidents.model import OPEN, UNPROVED, Incident, IncidentStatus, IncidentType, TimelineKind
+from lazaret.incidents.out_of_service import SERVES_ON
 from lazaret.incidents.store import change_incident, open_incident, open_of, tell
 from lazaret.kernel import audit
 from lazaret.kernel.clock import Clock
@@ -26,7 +27,7 @@ from lazaret.kernel.database import Database
 from lazaret.kernel.i18n import mark
 from lazaret.kernel.metrics import DETECTION, HEALTH_CHECK_FAILURES, RECOVERY
 from lazaret.operations.intents import Intents
-from lazaret.operations.model import Operation, OperationKind
+from lazaret.operations.model import Operation, OperationKind, OperationStatus
 from lazaret.operations.store import live_operation
 from lazaret.probing.rules import Rules
 from lazaret.probing.symptoms import Expectations, services_down
@@ -100,7 +101,7 @@ class Responder:
         """Whether somebody is at work on the server, so that trouble is no news."""
         if server.status not in {*OPERATIONAL, ServerStatus.ERROR}:
             return True
-        if live is not None and live.kind != OperationKind.RECOVER:
+        if live is not None and live.kind != OperationKind.RECOVER and _is_at_work(live):
             return True
         return await window_over(session, server.handle, at=now) is not None
 
@@ -155,7 +156,7 @@ class Responder:
         )
         HEALTH_CHECK_FAILURES.labels(condition=condition.value).inc()
         DETECTION.observe((now - incident.began_at).total_seconds())
-        if kind.takes_out_of_service and server.status in OPERATIONAL:
+        if condition not in SERVES_ON and server.status in OPERATIONAL:
             servers.change_status(
                 session,
                 server,
@@ -207,7 +208,7 @@ class Responder:
             .with_for_update()
         )
         for incident in rows:
-            if incident.details.get(UNPROVED) and server.status == ServerStatus.ERROR:
+            if incident.details.get(UNPROVED) and server.status not in OPERATIONAL:
                 continue  # until a set-up succeeds, which says so by the status
             if not await withdraw_recovery(session, live, incident, at=now):
                 continue
@@ -232,6 +233,11 @@ class Responder:
             at=now,
             reason="seen well by the monitor",
         )
+
+
+def _is_at_work(live: Operation) -> bool:
+    """Whether trouble may be its doing, or end with it. What a hold puts off may wait for days, begun or not."""
+    return live.started_at is not None and live.status != OperationStatus.WAITING
 
 
 async def _we_flushed_it(session: AsyncSession, live: Operation | None) -> bool:

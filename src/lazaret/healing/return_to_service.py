@@ -2,13 +2,10 @@
 
 from datetime import datetime
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from lazaret.healing.incidents_of import kind_of
-from lazaret.incidents.model import OPEN, Incident
+from lazaret.incidents.out_of_service import is_kept_out
 from lazaret.kernel import audit
-from lazaret.probing.symptoms import Condition
 from lazaret.servers import store as servers
 from lazaret.servers.model import Server
 from lazaret.servers.status import Party, ServerStatus, StatusEvent
@@ -26,7 +23,7 @@ async def return_to_service(
     operation_id: int | None = None,
 ) -> None:
     """End `error` on a locked server, unless another open incident still keeps it out. Else nothing changes."""
-    if server.status != ServerStatus.ERROR or await _is_kept_out(session, server.handle):
+    if server.status != ServerStatus.ERROR or await is_kept_out(session, server.handle):
         return
     servers.change_status(
         session,
@@ -38,14 +35,3 @@ async def return_to_service(
         reason=reason,
         operation_id=operation_id,
     )
-
-
-async def _is_kept_out(session: AsyncSession, handle: str) -> bool:
-    await session.flush()
-    causes = await session.scalars(
-        select(Incident.cause).where(
-            Incident.server_handle == handle, Incident.status.in_([status.value for status in OPEN])
-        )
-    )
-    known = set(Condition)
-    return any(cause not in known or kind_of(Condition(cause)).takes_out_of_service for cause in causes)

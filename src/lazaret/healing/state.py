@@ -25,6 +25,8 @@ class RecoveryState(TypedDict):
     """When the server was last looked at, ISO 8601; a look that is fresh is not made again."""
     can_log_in: bool
     """Whether that look could log in."""
+    cleared_at: str
+    """When the rung was last found to be free to be climbed, ISO 8601. Older checkpoints lack it."""
     helped_by: str
     because: str
     """Why it is handed over to a person."""

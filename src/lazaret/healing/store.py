@@ -10,6 +10,8 @@ from lazaret.healing.model import Approval, Decision, Evidence, RemedyOutcome, R
 from lazaret.kernel.errors import NotFound
 from lazaret.kernel.metrics import REMEDIES
 from lazaret.operations.model import LIVE, Operation, OperationKind, OperationStatus
+from lazaret.probing.store import health_by_the_living
+from lazaret.probing.verdict import Phase
 
 BUDGET_DAY = timedelta(hours=24)
 
@@ -71,6 +73,11 @@ async def approval_of(session: AsyncSession, operation_id: int, rung: int) -> Ap
         select(Approval).where(Approval.operation_id == operation_id, Approval.rung == rung)
     )
     return found
+
+
+async def senses_that_agree(session: AsyncSession, handle: str, *, at: datetime) -> int:
+    """How many see the server lost: living monitors, and the worker who asks."""
+    return 1 + sum(row.phase == Phase.LOST for row in await health_by_the_living(session, handle, at=at))
 
 
 async def approvals_by_id(session: AsyncSession, ids: Collection[int]) -> list[Approval]:

@@ -49,9 +49,11 @@ class StormState:
         """This server goes first."""
         return replace(self, canary=handle, because=self.because.replace(MAY_GO, f"{handle} goes first."))
 
-    def without_canary(self, at: datetime) -> "StormState":
-        """The canary's recovery ended and proved nothing: another may go after a quiet time."""
+    def without_canary(self, at: datetime, *, waits: bool = False) -> "StormState":
+        """The canary's recovery ended and proved nothing, or waits for people: another may go after a quiet time."""
         because = f"The recovery of the canary {self.canary} ended without proof: no remedy begins for now."
+        if waits:
+            because = f"The recovery of the canary {self.canary} waits: no remedy begins for now."
         return replace(self, because=because, canary=None, canary_allowed=False, quiet_since=at)
 
     def after_canary(self, *, helped: bool, at: datetime) -> "StormState":

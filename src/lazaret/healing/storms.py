@@ -24,7 +24,7 @@ from lazaret.incidents.store import (
 )
 from lazaret.kernel import audit
 from lazaret.kernel.i18n import mark
-from lazaret.operations.model import OperationKind
+from lazaret.operations.model import OperationKind, OperationStatus
 from lazaret.operations.store import live_operation
 from lazaret.probing.model import ServerHealth
 from lazaret.probing.rules import Rules
@@ -117,17 +117,27 @@ async def _storm_of(session: AsyncSession, provider: str) -> Incident | None:
     return await open_of(session, None, IncidentType.MANY_SERVERS_LOST, provider=provider)
 
 
+GONE_WORDS = {
+    True: mark("the recovery of the canary {handle} waits: another may go after a quiet time"),
+    False: mark("the recovery of the canary {handle} ended without proof: another may go after a quiet time"),
+}
+
+
 async def _state_of(session: AsyncSession, fleet: Incident, handle: str | None, at: datetime) -> StormState:
-    """What is remembered of a storm. A canary that nobody is at work on any more holds the others back no longer."""
+    """What is remembered of a storm. A canary that nobody is at work on any more holds the others back no longer.
+
+    Nor does one whose recovery waits: for a password, for the end of a hold. As with the room that recoveries take.
+    """
     state = StormState.from_json(fleet.details["storm"])
     if state.canary is None or state.canary == handle:
         return state
     live = await live_operation(session, state.canary)
-    if live is not None and live.kind == OperationKind.RECOVER:
+    is_recovered = live is not None and live.kind == OperationKind.RECOVER
+    waits = live is not None and is_recovered and live.status == OperationStatus.WAITING
+    if is_recovered and not waits:
         return state
-    text = mark("the recovery of the canary {handle} ended without proof: another may go after a quiet time")
-    tell(session, fleet, TimelineKind.DECISION, text, at=at, handle=state.canary)
-    return state.without_canary(at)
+    tell(session, fleet, TimelineKind.DECISION, GONE_WORDS[waits], at=at, handle=state.canary)
+    return state.without_canary(at, waits=waits)
 
 
 async def _count(session: AsyncSession, provider: str, known_unwell: set[str], at: datetime) -> tuple[set[str], int]:

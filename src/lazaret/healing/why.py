@@ -98,7 +98,14 @@ async def _story(session: AsyncSession, incident: Incident, at: datetime) -> lis
 
 async def _last_operation(session: AsyncSession, handle: str) -> list[str]:
     rows, _ = await list_operations(session, handle=handle, limit=1)
-    return [f"operation {row.id} ({row.kind}, asked for by {row.requested_by}) {row.status}" for row in rows]
+    return [_ended(row) for row in rows]
+
+
+def _ended(row: Operation) -> str:
+    if row.status != OperationStatus.FAILED:
+        return f"operation {row.id} ({row.kind}, asked for by {row.requested_by}) {row.status}"
+    cure = row.hint or ""
+    return f"operation {row.id} ({row.kind}, asked for by {row.requested_by}) {row.status}: {row.error} {cure}".rstrip()
 
 
 async def _next(

@@ -13,26 +13,26 @@ from lazaret.servers.store import get_server
 
 TYPES = {"host_key_changed": IncidentType.HOST_KEY_CHANGED}
 """Error codes that are an incident of their own; all others are a failed provisioning."""
-SLIPS = frozenset({"nothing_to_install", "provider_cannot"})
-"""Error codes of what cannot be had from the provider: of a server that was left as it is they say nothing."""
 
 
 async def record_failure(session: AsyncSession, operation: Operation, at: datetime) -> None:
     """One open incident per server and type, with what failed and after how many attempts.
 
-    A recovery that failed leaves its own incident to a person.
+    A recovery that failed leaves its own incident to a person. What failed before it touched a server in service (the
+    provider was away, the wanted system is not offered) is none: it serves on, and the message says what to do.
     """
     if operation.kind == OperationKind.RECOVER:
         await _leave_to_a_person(session, operation, at)
         return
-    if await _is_slip(session, operation):
-        return
     if operation.kind == OperationKind.DEPLOY:
         return  # what should run and does not is the monitor's to see; the deployment itself says what went wrong
+    incident_type = TYPES.get(operation.error_code or "", IncidentType.PROVISIONING_FAILED)
+    if incident_type is IncidentType.PROVISIONING_FAILED and await _serves_on(session, operation):
+        return
     incident, _ = await open_incident(
         session,
         operation.server_handle,
-        TYPES.get(operation.error_code or "", IncidentType.PROVISIONING_FAILED),
+        incident_type,
         audit.WORKER,
         at=at,
         status=IncidentStatus.FAILED,
@@ -48,10 +48,8 @@ async def record_failure(session: AsyncSession, operation: Operation, at: dateti
     incident.recovery_attempts += operation.attempt
 
 
-async def _is_slip(session: AsyncSession, operation: Operation) -> bool:
-    """Whether only the asking was wrong, and the server serves on: the operation itself says what to do."""
-    if operation.error_code not in SLIPS:
-        return False
+async def _serves_on(session: AsyncSession, operation: Operation) -> bool:
+    """Whether the server is still in service: setting up takes it out before anything is done to it."""
     return ServerStatus((await get_server(session, operation.server_handle)).status) in OPERATIONAL
 
 

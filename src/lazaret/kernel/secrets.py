@@ -22,6 +22,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from lazaret.kernel.database import Base
 from lazaret.kernel.errors import Misconfigured
+from lazaret.kernel.texts import storable
 
 
 class StoredSecret(Base):
@@ -85,7 +86,10 @@ class SecretStore:
 
 
 class Redactor:
-    """Replaces every secret that this process has seen, wherever it would appear in a text."""
+    """Replaces every secret that this process has seen, wherever it would appear in a text.
+
+    What a machine says goes through here before it is kept, so that what no table can hold is replaced here as well.
+    """
 
     SHORTEST = 5
     """Shorter values are not hidden: they would blank out ordinary words."""
@@ -98,12 +102,14 @@ class Redactor:
         """From now on this value is never shown."""
         text = value.get_secret_value()
         if len(text) >= self.SHORTEST and text not in self._values:
-            self._values.update(_spellings(text))
+            for kept in {text, storable(text)}:
+                self._values.update(_spellings(kept))
             longest_first = sorted(self._values, key=len, reverse=True)
             self._pattern = re.compile("|".join(re.escape(known) for known in longest_first))
 
     def clean(self, text: str) -> str:
-        """`text` with `[hidden]` in place of each secret."""
+        """`text` with `[hidden]` in place of each secret, and such that a table can hold it."""
+        text = storable(text)  # first: what it makes of a text may be a secret
         return self._pattern.sub("[hidden]", text) if self._pattern else text
 
     def clean_value(self, value: Any) -> Any:

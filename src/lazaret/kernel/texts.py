@@ -8,6 +8,8 @@ LONGEST = 200
 _LINES = frozenset("\t\n\r")
 _COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """What commands a terminal instead of being read: controls, ends of lines, turns of direction, halves of characters."""
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+"""What PostgreSQL refuses in a text and in JSON: NUL, and halves of characters."""
 
 
 def has_control(text: str, *, lines: bool = False) -> bool:
@@ -23,6 +25,11 @@ def printable(text: str) -> str:
 def printable_json(text: str) -> str:
     """The same for JSON, whose strings have a spelling of their own."""
     return _COMMANDS.sub(lambda found: _spelt(found) if found[0] in _LINES else f"\\u{ord(found[0]):04x}", text)
+
+
+def storable(text: str) -> str:
+    """The text as a table can hold it. A mark stands for what cannot be kept: left out, its neighbours would join."""
+    return _UNSTORABLE.sub("\ufffd", text)
 
 
 def _spelt(found: re.Match[str]) -> str:

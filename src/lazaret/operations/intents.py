@@ -122,8 +122,7 @@ class Intents:
     async def deploy(self, session: AsyncSession, handle: str, intent: Intent, *, at: datetime) -> Operation:
         """Bring a service to or from a server that is set up. Raises as `provision` does."""
         server = await self._admit(session, handle, at=at)
-        if server.status not in OPERATIONAL:
-            raise NotProvisionable(f"{handle} is {server.status}.", hint="Services need a server that is in order.")
+        require_in_order(server)
         return await self._begin(session, server, intent, at=at)
 
     async def enqueue_new(self, session: AsyncSession, server: Server, intent: Intent, *, at: datetime) -> Operation:
@@ -202,6 +201,12 @@ class Intents:
         await store.add_event(session, operation, "operation", text, at=at, data=carried())
         await self._queue.enqueue(session, operation)
         return operation
+
+
+def require_in_order(server: Server) -> None:
+    """Raise `NotProvisionable` where no service can be deployed now."""
+    if server.status not in OPERATIONAL:
+        raise NotProvisionable(f"{server.handle} is {server.status}.", hint="Services need a server that is in order.")
 
 
 async def end_cancelled(session: AsyncSession, operation: Operation, actor: audit.Actor, *, at: datetime) -> None:

@@ -6,6 +6,9 @@ from typing import Any
 
 from lazaret.kernel.errors import LazaretError
 
+HELD_BACK = "room"
+"""What an operation waits for that is held back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Advance:

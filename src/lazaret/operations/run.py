@@ -16,10 +16,15 @@ from lazaret.kernel.logging import get_logger
 from lazaret.kernel.secrets import Redactor
 from lazaret.operations import store
 from lazaret.operations.model import Operation, OperationStep
-from lazaret.operations.outcome import Advance, Done, GiveUp, Outcome, Retry, Wait
+from lazaret.operations.outcome import HELD_BACK, Advance, Done, GiveUp, Outcome, Retry, Wait
+from lazaret.servers.guard import OnHold
 from lazaret.servers.provider import ProviderThrottled
 
 logger = get_logger(__name__)
+
+
+HELD = timedelta(seconds=30)
+"""An operation on a server that is held looks again so often."""
 
 
 class StepTimeout(LazaretError):
@@ -108,6 +113,8 @@ def _outcome_of(run: OperationRun, name: str, error: Exception, *, deadline_s: f
             return Retry(StepTimeout(text, hint="It will be retried."))
         case ProviderThrottled(wait_s=wait_s):
             return Retry(error, after_s=wait_s)
+        case OnHold():
+            return Wait(str(error), asks_for=HELD_BACK, until=run.clock.now() + HELD)
         case LazaretError():
             return Retry(error) if error.retryable else GiveUp(error)
     logger.error("step.failed", operation=run.operation_id, step=name, exc_info=error)

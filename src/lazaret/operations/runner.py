@@ -52,6 +52,12 @@ class Crashing(LazaretError):
     code = "crashing"
 
 
+class Inconclusive(LazaretError):
+    """What an operation led to could not be written down."""
+
+    code = "inconclusive"
+
+
 class NoWorkflow(Misconfigured):
     """This worker does not know how to do what the operation asks for."""
 
@@ -95,8 +101,7 @@ class Runner:
         logger.info("operation.begins", attempt=run.attempt)
         try:
             outcome = await self._advance(run)
-            await self._conclude(run, outcome)
-            logger.info("operation.went", outcome=type(outcome).__name__.lower())
+            await self._write_down(run, outcome)
         except store.LeaseLost:
             logger.info("operation.superseded", operation=run.operation_id, handle=run.handle)
         except asyncio.CancelledError:
@@ -188,6 +193,19 @@ class Runner:
             except Exception as error:  # noqa: BLE001 - the database may be restarting; the lease is still ours
                 logger.warning("lease.renewal_failed", operation=run.operation_id, error=type(error).__name__)
 
+    async def _write_down(self, run: OperationRun, outcome: Outcome) -> None:
+        """The outcome, or that it cannot be written down: nothing is taken over for ever."""
+        try:
+            await self._conclude(run, outcome)
+            logger.info("operation.went", outcome=type(outcome).__name__.lower())
+        except store.LeaseLost:
+            raise
+        except Exception as error:
+            if is_away(error):
+                raise
+            logger.exception("operation.inconclusive", operation=run.operation_id)
+            await self._end_inconclusive(run, error)
+
     async def _conclude(self, run: OperationRun, outcome: Outcome) -> None:
         """Write down how the run ended. Locks are taken in one order everywhere: operation, server, event log."""
         now = self._clock.now()
@@ -201,7 +219,7 @@ class Runner:
                     if operation.started_at is not None:
                         took_s = (now - operation.started_at).total_seconds()
                         PROVISIONING_DURATION.labels(kind=operation.kind).observe(took_s)
-                    operation.result = result
+                    operation.result = self._redactor.clean_value(result)
                     store.finish(operation, OperationStatus.SUCCEEDED, at=now)
                     await store.add_event(session, operation, "operation", "succeeded", at=now)
                 case Wait(why=why, asks_for=asks_for, until=until):
@@ -228,6 +246,26 @@ class Runner:
                     await store.add_event(session, operation, "operation", f"failed: {operation.error}", at=now)
                 case _:
                     raise AssertionError(f"a workflow returned {outcome!r}")
+
+    async def _end_inconclusive(self, run: OperationRun, error: Exception) -> None:
+        """A failure, whatever it was; of what follows from that, as much as can be written down."""
+        now = self._clock.now()
+        cause = getattr(error, "orig", None) or error  # without the statement, which says nothing to a person
+        text = self._redactor.clean(f"{type(error).__name__}: {cause}")[:300]
+        failure = Inconclusive(f"How it ended could not be written down: {text}", hint="The log has the details.")
+        async with run.apply() as (session, operation):
+            store.finish(operation, OperationStatus.FAILED, at=now)
+            self._note_error(operation, failure)
+            for follow in (self._mark_server_failed, *self._on_failed):
+                try:
+                    async with session.begin_nested():
+                        await follow(session, operation, now)
+                except Exception as another:
+                    if is_away(another):
+                        raise
+                    logger.exception("operation.consequence_failed", operation=run.operation_id)
+                    await session.refresh(operation)
+            await store.add_event(session, operation, "operation", f"failed: {operation.error}", at=now)
 
     def _note_error(self, operation: Operation, error: LazaretError) -> None:
         operation.error_code = error.code

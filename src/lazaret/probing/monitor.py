@@ -13,7 +13,7 @@ from typing import Protocol
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.kernel.clock import Clock
-from lazaret.kernel.database import Database
+from lazaret.kernel.database import Database, is_away
 from lazaret.kernel.errors import LazaretError
 from lazaret.kernel.logging import get_logger
 from lazaret.kernel.loops import end_tasks, every, restarting
@@ -93,6 +93,9 @@ class Monitor:
         self._unwell: set[str] = set()
         self._untold: dict[str, Exception] = {}
         """Servers whose verdict the listener could not take, and why."""
+        self._told_blind: bool | None = False
+        """What the listener has taken of our sight; None after it failed, which may have been after it wrote it."""
+        self._sight_untold: Exception | None = None
         self._anchor_state: tuple[float, AnchorState] = (float("-inf"), AnchorState.UNKNOWN)
         self._judging = asyncio.Lock()
         self._punctuality = Punctuality(senses.clock)
@@ -208,6 +211,8 @@ class Monitor:
 
     async def _all_are_told(self) -> None:
         """Fails while verdicts lead to nothing: a monitor that sees and cannot act must not count as alive and well."""
+        if self._sight_untold is not None:
+            raise VerdictsUntold("Nobody could be told whether the monitor can see.") from self._sight_untold
         if self._untold:
             handle, error = next(iter(self._untold.items()))
             raise VerdictsUntold(f"Of {len(self._untold)} servers the verdict leads to nothing, {handle}.") from error
@@ -236,24 +241,38 @@ class Monitor:
         return judge_fleet(anchors, lost, len(self.watchers), self._senses.rules, is_late=is_late)
 
     async def _believe(self, fleet: FleetVerdict) -> None:
-        now_blind = fleet.because if fleet.blind else ""
-        if bool(now_blind) == bool(self.blind):
+        if fleet.blind is not bool(self.blind):
+            self.blind = fleet.because if fleet.blind else ""
+            logger.warning("monitor.sight", blind=fleet.blind, because=fleet.because)
+            if not self.blind:
+                for watcher in self.watchers.values():
+                    watcher.watch = forget_silence(watcher.watch, self._clock.now())
+        await self._tell_sight()
+
+    async def _tell_sight(self) -> None:
+        """Say whether we can see until the listener has taken it: what is held back while we are blind goes by that."""
+        if self._told_blind is bool(self.blind):
             return
-        self.blind = now_blind
-        logger.warning("monitor.sight", blind=fleet.blind, because=fleet.because)
-        if not now_blind:
-            for watcher in self.watchers.values():
-                watcher.watch = forget_silence(watcher.watch, self._clock.now())
-        await self._listener.on_blind(now_blind)
+        self._told_blind = None
+        try:
+            await self._listener.on_blind(self.blind)
+        except Exception as error:
+            self._sight_untold = error
+            if is_away(error):  # a restart of the database is met every second
+                logger.warning("monitor.sight_untold", error=type(error).__name__)
+            else:
+                logger.exception("monitor.sight_untold")
+            return
+        self._told_blind, self._sight_untold = bool(self.blind), None
 
     async def _look_around(self) -> None:
-        """While streams are lost or we are blind, see whether we can see."""
+        """While streams are lost, we are blind, or nobody knows that, see whether we can see."""
         self._punctuality.came()
         WATCHED.set(len(self.watchers))
         BLIND.set(bool(self.blind))
         STREAMS.set(sum(watcher.streaming for watcher in self.watchers.values()))
         try:
-            if self.blind or self._unwell:
+            if self.blind or self._unwell or self._told_blind is not False:
                 await self._is_blind()
         finally:
             self._punctuality.set(SIGHT_S)

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from lazaret.kernel.errors import LazaretError
+from lazaret.kernel.texts import storable
 
 LONGEST_LINE = 64 * 1024
 """Bytes; a longer line is not ours."""
@@ -18,6 +19,8 @@ NOTHING_KNOWN = b"\n"
 """No line begins like this."""
 _MOST_NAMES = 500
 """Containers, units and mounts kept of one reading."""
+_BEYOND_ALL = 2.0**53
+"""No machine has so much of anything; columns of whole numbers end a thousand times later."""
 
 
 class UnreadableReading(LazaretError):
@@ -78,7 +81,10 @@ class Reading:
 
 
 def parse_reading(line: str | bytes, *, at: datetime) -> Reading:
-    """The reading in one line, or `UnreadableReading`. What the line has too much of is ignored."""
+    """The reading in one line, or `UnreadableReading`. What the line has too much of is ignored.
+
+    All of it can be stored: a fleet is written down together, and one server's odd line must not keep that from it.
+    """
     if len(line) > LONGEST_LINE:
         raise UnreadableReading("A line of the stream is too long to be a reading.")
     try:
@@ -86,15 +92,15 @@ def parse_reading(line: str | bytes, *, at: datetime) -> Reading:
         full = raw.get("full")
         return Reading(
             at=at,
-            boot_id=str(raw["boot"])[:64],
-            uptime_s=float(raw["up"]),
-            load_1m=float(raw["load"]),
-            memory_total_mb=int(raw["mem"]) // 1024,
-            memory_available_mb=int(raw["avail"]) // 1024,
-            clock_offset_s=float(raw["now"]) - at.timestamp(),
+            boot_id=_text(raw["boot"], 64),
+            uptime_s=_number(raw["up"]),
+            load_1m=_number(raw["load"]),
+            memory_total_mb=int(_number(raw["mem"])) // 1024,
+            memory_available_mb=int(_number(raw["avail"])) // 1024,
+            clock_offset_s=_number(raw["now"]) - at.timestamp(),
             full=_full(full) if full is not None else None,
         )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise UnreadableReading(f"A line of the stream is not a reading: {type(error).__name__}.") from None
 
 
@@ -111,19 +117,33 @@ def only_goes_on(line: bytes, beginning: bytes) -> bool:
 def _full(raw: Mapping[str, Any]) -> FullReading:
     docker = raw["docker"]
     return FullReading(
-        machine_id=str(raw["machine"])[:64],
-        disks={str(mount)[:200]: DiskUse(float(d[0]), float(d[1]), int(d[2])) for mount, d in _few(raw["disks"])},
+        machine_id=_text(raw["machine"], 64),
+        disks={
+            _text(mount): DiskUse(_number(d[0]), _number(d[1]), int(_number(d[2]))) for mount, d in _few(raw["disks"])
+        },
         docker=DockerState(
             running=docker["running"] is True,
-            containers={str(name)[:200]: str(state)[:40] for name, state in _few(docker["containers"])},
+            containers={_text(name): _text(state, 40) for name, state in _few(docker["containers"])},
         )
         if docker is not None
         else None,
         firewall_active=raw["firewall"] if isinstance(raw["firewall"], bool) else None,
-        failed_units=tuple(str(unit)[:200] for unit in raw["failed"][:_MOST_NAMES]),
+        failed_units=tuple(_text(unit) for unit in raw["failed"][:_MOST_NAMES]),
         pending_reboot=raw["reboot"] is True,
-        baseline_version=str(raw["baseline"])[:64],
+        baseline_version=_text(raw["baseline"], 64),
     )
+
+
+def _text(value: Any, longest: int = 200) -> str:
+    return storable(str(value))[:longest]
+
+
+def _number(value: Any) -> float:
+    """Python reads `NaN` and `Infinity` in JSON, which no table takes."""
+    number = float(value)
+    if not abs(number) < _BEYOND_ALL:
+        raise ValueError("no size of anything")
+    return number
 
 
 def _few(items: Mapping[str, Any]) -> list[tuple[str, Any]]:

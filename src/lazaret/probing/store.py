@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import String, cast, func, literal, select, text
+from sqlalchemy import String, cast, func, literal, or_, select, text
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.probing.model import Monitor, ReadingSample, ServerHealth
 from lazaret.probing.reading import FullReading, Reading
 from lazaret.probing.share import ALIVE_S
-from lazaret.probing.verdict import Verdict
+from lazaret.probing.verdict import Phase, Verdict
 from lazaret.servers.access import SshEndpoint
 from lazaret.servers.model import Server
 from lazaret.servers.status import ServerStatus
@@ -216,6 +216,28 @@ async def health_by_the_living(session: AsyncSession, handle: str, *, at: dateti
         .where(ServerHealth.server_handle == handle, Monitor.seen_at > at - timedelta(seconds=ALIVE_S))
     )
     return list(rows)
+
+
+async def is_held_for_lost(session: AsyncSession, handle: str, *, since: datetime, at: datetime) -> bool:
+    """Whether a monitor that lives and sees holds the server, which was found lost at `since`, for lost at `at`.
+
+    What it wrote before that says nothing: verdicts are told at once and written down a moment later.
+    """
+    holds = or_(
+        ServerHealth.phase.in_([Phase.LOST.value, Phase.RETURNING.value]),
+        ServerHealth.updated_at <= since,
+    )
+    rows = (
+        select(ServerHealth.monitor)
+        .join(Monitor, Monitor.id == ServerHealth.monitor)
+        .where(
+            ServerHealth.server_handle == handle,
+            Monitor.seen_at > at - timedelta(seconds=ALIVE_S),
+            ~Monitor.is_blind,
+            holds,
+        )
+    )
+    return await session.scalar(rows.limit(1)) is not None
 
 
 async def samples_of(session: AsyncSession, handle: str, *, since: datetime) -> list[ReadingSample]:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from lazaret.kernel.documents import document
 from lazaret.kernel.errors import LazaretError
 from lazaret.kernel.secrets import SecretStore
+from lazaret.operations.model import Operation, OperationKind
 from lazaret.operations.run import OperationRun
 from lazaret.operations.store import get_operation
 from lazaret.servers import store as servers
@@ -32,7 +33,7 @@ class ServiceRedeployer(Protocol):
     """Brings back what ran on a server. Fulfilled by the deployments' side; steps know only this."""
 
     async def redeploy(self, run: OperationRun, handle: str) -> list[str]:
-        """Bring every running service of the server back in order; returns their names."""
+        """Bring every running service of the server back in order; returns their names. Raises `ServicesNotBack`."""
         ...
 
     async def has_services(self, session: AsyncSession, handle: str) -> bool:
@@ -67,6 +68,8 @@ class Limits:
     password_reset_s: float = 300
     reinstall_s: float = 900
     ssh_s: float = 300
+    busy_s: float = 300
+    """For a task of somebody else to end."""
     poll_s: float = 5
 
 
@@ -106,11 +109,17 @@ class Snapshot:
     host_keys: tuple[str, ...]
     provisioned: bool
     os_template: str | None
+    kind: str
     params: Mapping[str, Any]
 
     @property
     def wants_reinstall(self) -> bool:
         return self.params.get("reinstall") is True
+
+    @property
+    def brings_services_back(self) -> bool:
+        """Whether what should run there may be gone: a server that is rebuilt, or that was lost."""
+        return self.kind == OperationKind.REBUILD or self.is_incident_recovery
 
     @property
     def is_incident_recovery(self) -> bool:
@@ -133,7 +142,7 @@ class StepContext:
         async with self.run.db.transaction() as session:
             server = await servers.get_server(session, self.run.handle)
             operation = await get_operation(session, self.run.operation_id)
-            return _snapshot_of(server, self._provider_of(server), operation.params)
+            return _snapshot_of(server, self._provider_of(server), operation)
 
     def _provider_of(self, server: Server) -> Provider:
         provider = self.parts.providers.get(server.provider)
@@ -164,7 +173,7 @@ class StepContext:
         require_touchable(target, managed_ids=self.parts.permissions.ids_of(target.provider), holds=holds)
 
 
-def _snapshot_of(server: Server, provider: Provider, params: Mapping[str, Any]) -> Snapshot:
+def _snapshot_of(server: Server, provider: Provider, operation: Operation) -> Snapshot:
     return Snapshot(
         target=servers.target_of(server),
         provider=provider,
@@ -173,5 +182,6 @@ def _snapshot_of(server: Server, provider: Provider, params: Mapping[str, Any]) 
         host_keys=tuple(server.host_keys),
         provisioned=server.provisioned_at is not None,
         os_template=server.os_template,
-        params=params,
+        kind=operation.kind,
+        params=operation.params,
     )

@@ -3,7 +3,16 @@
 from pydantic import SecretStr
 
 from lazaret.kernel import audit
+from lazaret.operations.model import Operation
 from lazaret.provisioning.context import ROOT_PASSWORD, StepContext, secret_owner
+
+ASKED = "root_password_asked"
+"""The operation's result says since when a person is asked for one, in each part of the operation (`run.scope`)."""
+
+
+def answer_question(operation: Operation) -> None:
+    """A person gave one to this locked operation: should it be refused, they are asked anew."""
+    operation.result = {name: value for name, value in operation.result.items() if name != ASKED}
 
 
 async def stored_password(ctx: StepContext) -> SecretStr | None:

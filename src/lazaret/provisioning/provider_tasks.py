@@ -4,7 +4,14 @@ from collections.abc import Awaitable, Callable
 
 from lazaret.operations.calls import MadeCall, Send, call_once, task_of_call
 from lazaret.provisioning.context import Snapshot, StepContext
-from lazaret.servers.provider import Capability, ProviderCannot, ProviderTask, ProviderTaskTimeout, ServerDetails
+from lazaret.servers.provider import (
+    Capability,
+    ProviderBusy,
+    ProviderCannot,
+    ProviderTask,
+    ProviderTaskTimeout,
+    ServerDetails,
+)
 
 
 async def begin(
@@ -12,21 +19,39 @@ async def begin(
 ) -> MadeCall:
     """Make the call at most once. Right before it, the server is proved to be ours and free of other tasks.
 
-    `plan` reads what else must be known and returns the call. Raises `ProviderCannot`, before anything is recorded,
-    when the provider has no such action.
+    `plan` reads what else must be known and returns the call. Raises, before anything is recorded, `ProviderCannot`
+    when the provider has no such action, and `ProviderBusy` when another task was in the way for too long. In a rung
+    of a recovery it is raised also when that task has ended: somebody's own reboot may have helped, so what was
+    decided before it is decided anew. What a person ordered goes on.
     """
     if action not in snapshot.provider.capabilities:
         raise ProviderCannot(f"The provider of {ctx.run.handle}, {snapshot.provider.name}, has no {action}.")
 
     async def prepare() -> Send:
         details = await ctx.prove_touchable(snapshot)
-        while details.active_task is not None:
-            await ctx.run.note(f"the provider is busy with {details.active_task.name}; waiting for it")
-            await ctx.run.clock.sleep(ctx.parts.limits.poll_s)
-            details = await ctx.prove_touchable(snapshot)
+        if details.active_task is not None:
+            name = details.active_task.name
+            details = await _once_free(ctx, snapshot, name)
+            if ctx.run.scope:
+                raise _busy(name)
         return await plan(details)
 
     return await call_once(ctx.run, snapshot.provider, snapshot.target.provider_id, action, prepare)
+
+
+async def _once_free(ctx: StepContext, snapshot: Snapshot, name: str) -> ServerDetails:
+    await ctx.run.note(f"the provider is busy with {name}; waiting for it")
+    deadline = ctx.run.clock.monotonic() + ctx.parts.limits.busy_s
+    while ctx.run.clock.monotonic() < deadline:
+        await ctx.run.clock.sleep(ctx.parts.limits.poll_s)
+        details = await ctx.prove_touchable(snapshot)
+        if details.active_task is None:
+            return details
+    raise _busy(name)
+
+
+def _busy(name: str) -> ProviderBusy:
+    return ProviderBusy(f"The provider was busy with {name}.", hint="It is looked at anew.")
 
 
 async def finished_task(

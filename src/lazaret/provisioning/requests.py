@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from lazaret.deployments.store import has_running
+from lazaret.incidents.out_of_service import is_kept_out
 from lazaret.kernel import audit
 from lazaret.kernel.errors import Conflict, InvalidInput
 from lazaret.kernel.secrets import SecretStore
@@ -14,8 +17,9 @@ from lazaret.operations.intents import Intent, Intents, OperationInProgress
 from lazaret.operations.model import Operation, OperationKind, OperationStatus
 from lazaret.operations.store import live_operation
 from lazaret.provisioning.context import ROOT_PASSWORD, secret_owner
+from lazaret.provisioning.passwords import answer_question
 from lazaret.servers import store as servers
-from lazaret.servers.model import Server
+from lazaret.servers.model import RebuildPolicy, Server
 from lazaret.servers.provider import Capability
 from lazaret.servers.registry import kind_of
 from lazaret.servers.status import Party, ServerStatus, StatusEvent
@@ -112,6 +116,7 @@ class Desk:
         audit.record(session, actor, "secret.store", f"server:{handle}", at=at, kind=ROOT_PASSWORD)
         if live is None or live.status != OperationStatus.WAITING or live.waiting_for != ROOT_PASSWORD:
             return None
+        answer_question(live)
         await self.intents.resume(session, live, actor, at=at, note=f"{actor} gave the root password")
         return live
 
@@ -122,6 +127,55 @@ def _check_system(name: str) -> None:
             f"The name of an operating system has 1 to {LONGEST} printable characters.",
             hint="Leave it out for DEFAULT_OS_TEMPLATE or the system that the server has.",
         )
+
+
+class SetByHand(StrEnum):
+    """What a person may say a server is."""
+
+    MAINTENANCE = "maintenance"
+    """Out of automatic care."""
+    READY = "ready"
+    """Back from maintenance; what it then is follows from what is true."""
+    DECOMMISSIONED = "decommissioned"
+    """Out of service for good."""
+
+
+async def set_status(
+    session: AsyncSession, handle: str, wanted: SetByHand, actor: audit.Actor, *, at: datetime, reason: str = ""
+) -> Server:
+    """Take a server out of care, or back. Raises `Conflict` and `IllegalTransition` where that cannot be."""
+    match wanted:
+        case SetByHand.MAINTENANCE:
+            return await start_maintenance(session, handle, actor, at=at, reason=reason)
+        case SetByHand.READY:
+            return await end_maintenance(session, handle, actor, at=at, reason=reason)
+        case SetByHand.DECOMMISSIONED:
+            return await decommission(session, handle, actor, at=at, reason=reason)
+
+
+async def describe(
+    session: AsyncSession,
+    handle: str,
+    actor: audit.Actor,
+    *,
+    at: datetime,
+    rebuild_policy: RebuildPolicy | None = None,
+    notes: str | None = None,
+) -> Server:
+    """Change what people say of a server, with an audit entry of what it was; None stays. The same again is no change.
+
+    The policy decides whether a recovery may erase data without asking.
+    """
+    server = await servers.get_server(session, handle, for_update=True)
+    wanted = {"rebuild_policy": rebuild_policy, "notes": notes}
+    for name, value in wanted.items():
+        before = getattr(server, name)
+        if value is None or value == before:
+            continue
+        setattr(server, name, str(value))
+        server.updated_at = at
+        audit.record(session, actor, f"server.{name}", f"server:{handle}", at=at, before=before, after=str(value))
+    return server
 
 
 async def start_maintenance(
@@ -138,8 +192,16 @@ async def end_maintenance(
     server = await servers.get_server(session, handle, for_update=True)
     if server.status != ServerStatus.MAINTENANCE:
         raise Conflict(f"{handle} is {server.status}, not in maintenance.", hint="`ready` is earned by an operation.")
-    event = StatusEvent.RELEASED if server.provisioned_at else StatusEvent.RELEASED_UNSET
-    return await _change(session, handle, event, actor, at=at, reason=reason)
+    return await _change(session, handle, await _what_it_is(session, server), actor, at=at, reason=reason)
+
+
+async def _what_it_is(session: AsyncSession, server: Server) -> StatusEvent:
+    if server.provisioned_at is None:
+        return StatusEvent.RELEASED_UNSET
+    if await is_kept_out(session, server.handle):
+        return StatusEvent.RELEASED_OUT_OF_ORDER
+    in_use = await has_running(session, server.handle)
+    return StatusEvent.RELEASED_WITH_SERVICES if in_use else StatusEvent.RELEASED
 
 
 async def decommission(

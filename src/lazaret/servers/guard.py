@@ -18,6 +18,12 @@ class TouchRefused(Forbidden):
     code = "touch_refused"
 
 
+class OnHold(TouchRefused):
+    """Somebody keeps everybody's hands off for a while: what was begun waits for the end of it."""
+
+    code = "on_hold"
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """What we believe about the server that is to be touched."""
@@ -31,7 +37,7 @@ class Target:
 
 
 def require_touchable(target: Target, *, managed_ids: Collection[int], holds: Collection[str] = ()) -> None:
-    """Raise `TouchRefused` unless the server is managed, not parked and not held.
+    """Raise `TouchRefused` unless the server is managed and not parked, `OnHold` while it is held.
 
     `managed_ids` is the operator's list for the target's provider, by provider id; empty means that nothing is managed.
     `holds` are the reasons of the holds in force.
@@ -44,7 +50,7 @@ def require_touchable(target: Target, *, managed_ids: Collection[int], holds: Co
     if target.status in {ServerStatus.RESERVED, ServerStatus.DECOMMISSIONED}:
         raise TouchRefused(f"{target.handle} is {target.status}.", hint="Only servers in service are touched.")
     if holds:
-        raise TouchRefused(f"{target.handle} is on hold: {'; '.join(holds)}.", hint="End it first: `lazaret unfreeze`.")
+        raise OnHold(f"{target.handle} is on hold: {'; '.join(holds)}.", hint="End it first: `lazaret unfreeze`.")
 
 
 def require_same_machine(target: Target, seen: ServerDetails) -> None:

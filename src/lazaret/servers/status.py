@@ -70,6 +70,8 @@ class StatusEvent(StrEnum):
     """Why it was set aside (maintenance, a rebuild that did not begin) is gone; no service runs on it."""
     RELEASED_WITH_SERVICES = "released_with_services"
     """The same, and its services run."""
+    RELEASED_OUT_OF_ORDER = "released_out_of_order"
+    """The same, and an open incident keeps it out of service."""
     RELEASED_UNSET = "released_unset"
     """The same, and it never was set up."""
     RETIRED = "retired"
@@ -149,6 +151,7 @@ TABLE: tuple[Transition, ...] = (
     *_rows((S.PENDING_SETUP, S.READY, S.IN_USE, S.ERROR), E.MAINTENANCE_STARTED, S.MAINTENANCE, P.OPERATOR),
     *_rows((S.MAINTENANCE,), E.RELEASED, S.READY, P.OPERATOR),
     *_rows((S.MAINTENANCE,), E.RELEASED_WITH_SERVICES, S.IN_USE, P.OPERATOR),
+    *_rows((S.MAINTENANCE,), E.RELEASED_OUT_OF_ORDER, S.ERROR, P.OPERATOR),
     *_rows((S.MAINTENANCE,), E.RELEASED_UNSET, S.PENDING_SETUP, P.OPERATOR),
     *_rows((S.FORCE_REBUILD,), E.RELEASED, S.READY, P.OPERATOR, P.WORKER),
     *_rows((S.FORCE_REBUILD,), E.RELEASED_WITH_SERVICES, S.IN_USE, P.OPERATOR, P.WORKER),

@@ -26,7 +26,7 @@ from lazaret.operations.model import LIVE, Operation, OperationKind, OperationSt
 from lazaret.operations.queue import Queue
 from lazaret.operations.reconcile import enqueue_due
 from lazaret.operations.runner import Runner
-from lazaret.provisioning.context import AccessKey, Parts
+from lazaret.provisioning.context import AccessKey, NoServices, Parts, ServiceRedeployer
 from lazaret.provisioning.graph import ProvisioningWorkflow
 from lazaret.provisioning.requests import Desk
 from lazaret.servers.model import Server
@@ -83,6 +83,7 @@ class Engine:
     configuration: FakeConfiguration
     managed_ids: set[int]
     planted: list[str] = field(default_factory=list)
+    redeployer: ServiceRedeployer = field(default_factory=NoServices)
 
     @property
     def handle(self) -> str:
@@ -105,6 +106,7 @@ class Engine:
             key=AccessKey(Path("/nowhere/key"), OUR_KEY),
             permissions=self.permissions,
             baseline_version=BASELINE,
+            redeployer=self.redeployer,
         )
 
     def runner(self, db: Database | None = None, fuse: Fuse | None = None) -> Runner:

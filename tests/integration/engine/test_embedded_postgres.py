@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,6 +78,24 @@ def test_a_start_that_met_it_in_between_is_tried_again(directory: Path, monkeypa
         assert connection.execute("select 1").fetchone() == (1,)
     server.stop()
     assert met
+
+
+@pytest.mark.slow
+def test_one_that_recovers_for_longer_than_the_library_waits_is_waited_for(directory: Path) -> None:
+    """PostgreSQL itself is slow here: it asks for the history of an archive, which answers late, before it is ready."""
+    data = directory / "data"
+    server = EmbeddedPostgres(data)
+    server.start()
+    server.stop()
+    (data / "recovery.signal").touch()
+    with (data / "postgresql.conf").open("a") as settings:
+        settings.write("hot_standby = off\n")
+        settings.write(f"restore_command = 'test -e {data}/asked || {{ touch {data}/asked; sleep 15; }}; false'\n")
+    begun = time.monotonic()
+    with psycopg.connect(server.start()) as connection:
+        assert connection.execute("select pg_is_in_recovery()").fetchone() == (False,)
+    assert time.monotonic() - begun > 12, "it was not slow enough to tell"
+    server.stop()
 
 
 def test_it_may_end_while_it_is_being_stopped(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,8 @@ from lazaret.kernel import audit
 from lazaret.kernel.clock import SystemClock
 from lazaret.kernel.database import Database
 from lazaret.kernel.processes import Identity, beat
+from lazaret.users.model import Role
+from lazaret.users.sessions import create_login_link
 from tests.example_fleet import add_example_fleet
 from tests.unit.test_migrations import FIRST_HELD
 
@@ -39,6 +41,7 @@ async def test_rows_of_the_older_shape_are_still_taken(empty_conninfo: str) -> N
         await add_example_fleet(session, at=now)
         await beat(session, Identity.of_this_process(["worker"], at=now), [], at=now)
         audit.record(session, audit.WORKER, "something", "server:vps-1", at=now)
+        await create_login_link(session, "ann", Role.VIEWER, audit.WORKER, at=now)
     with psycopg.connect(empty_conninfo, autocommit=True) as connection:
         newer = columns_of(connection)
         for table, columns in older.items():

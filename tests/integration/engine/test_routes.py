@@ -3,9 +3,11 @@
 import pytest
 from pydantic import SecretStr
 
+from lazaret.deployments.redeploy import ServicesNotBack
 from lazaret.healing.requests import hold, lift
 from lazaret.kernel.errors import InvalidInput
 from lazaret.operations.model import OperationStatus
+from lazaret.provisioning.context import NoServices
 from lazaret.servers.configuration import PlaybookResult, PlaybookTimeout
 from lazaret.servers.provider import (
     Capability,
@@ -36,7 +38,7 @@ async def assert_ready(engine: Engine, operation_id: int, *, attempt: int = 1) -
     assert OUR_KEY in engine.machine.authorized_keys
     assert await engine.stored_passwords() == 0, "a root password is kept although key login is proved"
     told = engine.rows("select level, text, data from outbox where operation_id = %s", operation_id)
-    said = [(level, text.format(**data)) for level, text, data in told]
+    said = [(level, text.format(**data)) for level, text, data in told if "root password" not in text]
     assert said == [("info", f"Server {engine.handle} ({engine.machine.address}) is ready.")]
 
 
@@ -109,6 +111,24 @@ async def test_reinstall(engine: Engine, tells: bool) -> None:
     assert engine.machine.host_keys != old_keys
 
 
+class TwoServices(NoServices):
+    """Of which one cannot come back."""
+
+    async def has_services(self, *_: object) -> bool:
+        return True
+
+    async def redeploy(self, *_: object) -> list[str]:
+        raise ServicesNotBack("Not brought back: wiki: no such image", back=["web"])
+
+
+async def test_a_service_that_does_not_come_back_does_not_undo_the_rebuild(engine: Engine) -> None:
+    engine.redeployer = TwoServices()
+    operation = await engine.drive(await engine.rebuild())
+    assert (operation.status, operation.attempt) == (OperationStatus.SUCCEEDED, 1), operation.error
+    assert operation.result["services_redeployed"] == ["web"]
+    assert (await engine.server()).status == "in_use"
+
+
 async def test_rebuild_that_keeps_the_system(engine: Engine) -> None:
     await engine.drive(await engine.provision())
     operation = await engine.drive(await engine.rebuild(reinstall=False))
@@ -149,6 +169,25 @@ async def test_a_rebuild_that_never_began_leaves_the_server_in_service(engine: E
     server = await engine.server()
     assert (server.status, engine.provider.count(REINSTALL)) == (before, 0)
     assert server.status_reason == f"operation {operation.id} failed before it began: Away."
+    assert _open_incidents(engine) == [], "it would keep out of service who is lost for another reason and comes back"
+
+
+def _open_incidents(engine: Engine) -> list[tuple[object, ...]]:
+    return engine.rows("select incident_type from incidents where status <> 'resolved'")
+
+
+@pytest.mark.parametrize(("before", "incidents"), [("ready", []), ("in_use", []), ("error", ["provisioning_failed"])])
+async def test_a_set_up_that_never_began_is_told_and_takes_nobody_out_of_service(
+    engine: Engine, before: str, incidents: list[str]
+) -> None:
+    await engine.drive(await engine.provision())
+    async with engine.db.transaction() as session:
+        (await get_server(session, engine.handle)).status = before
+    engine.provider.reading = [ProviderUnavailable("Away.")] * 50
+    operation = await engine.drive(await engine.provision())
+    assert (operation.status, (await engine.server()).status) == ("failed", before)
+    assert [kind for (kind,) in _open_incidents(engine)] == incidents
+    assert engine.rows("select level from outbox where operation_id = %s", operation.id) == [("error",)]
 
 
 @pytest.mark.parametrize("name", ["", " ", "x" * 201, "\x1b[31mred"])

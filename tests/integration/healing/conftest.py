@@ -12,8 +12,10 @@ from sqlalchemy import select
 
 from lazaret.entrypoints.office import Office
 from lazaret.healing.context import HealingContext, HealingParts
+from lazaret.healing.graph import NODES
 from lazaret.healing.model import Approval, RemedyRun
 from lazaret.healing.state import PlannedStep, RecoveryState
+from lazaret.healing.steps.step import Next
 from lazaret.incidents.model import IncidentType
 from lazaret.incidents.store import open_incident
 from lazaret.kernel import audit
@@ -63,6 +65,13 @@ async def _once(reading: Reading) -> AsyncIterator[Reading]:
 class OpenPort(FakeAccess):
     async def probe_port(self, address: str, port: int, *, timeout_s: float = 3) -> PortState:
         return PortState.OPEN
+
+
+def leads_on(node: str, result: object, to: str) -> bool:
+    """Whether a step of that name went there, by a way that the graph has."""
+    (routes,) = [one.routes for one in NODES if one.name == node]
+    assert to in routes, f"{node} has no route to {to}"
+    return isinstance(result, Next) and result.to == to
 
 
 class NoWorkflow:
@@ -147,6 +156,7 @@ async def recovery(office: Office) -> Recovery:
         rung=0,
         looked_at="",
         can_log_in=False,
+        cleared_at="",
         helped_by="",
         because="",
         recovery_result={},

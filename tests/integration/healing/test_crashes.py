@@ -14,7 +14,7 @@ from tests.database import kill_and_restart
 from tests.healing_scene import scene_of
 from tests.integration.healing.test_recovery import acts, host_of
 
-pytestmark = pytest.mark.timeout(170)
+pytestmark = pytest.mark.timeout(600)
 
 
 async def test_a_worker_killed_in_the_middle_of_a_recovery_acts_no_second_time() -> None:

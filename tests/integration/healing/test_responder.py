@@ -10,6 +10,7 @@ from lazaret.alerting.model import OutboxMessage
 from lazaret.entrypoints.office import Office
 from lazaret.healing.failed_recovery import follow_failed_recovery
 from lazaret.healing.model import Approval, RemedyRun
+from lazaret.healing.requests import hold, lift
 from lazaret.healing.responder import Responder
 from lazaret.healing.return_to_service import return_to_service
 from lazaret.healing.second_look import look_again
@@ -23,6 +24,7 @@ from lazaret.kernel import audit
 from lazaret.kernel.clock import ManualClock
 from lazaret.operations.intents import Intent, end_cancelled
 from lazaret.operations.model import Operation, OperationKind, OperationStatus
+from lazaret.operations.outcome import HELD_BACK
 from lazaret.operations.store import finish, get_operation, live_operation
 from lazaret.probing.model import Monitor, ServerHealth
 from lazaret.probing.rules import Rules
@@ -72,6 +74,12 @@ class Ward:
         async with self.office.db.transaction() as session:
             rows = await session.scalars(select(Incident).where(Incident.server_handle == handle).order_by(Incident.id))
             return list(rows)
+
+    async def storm(self) -> Incident:
+        async with self.office.db.transaction() as session:
+            found = await open_of(session, None, IncidentType.MANY_SERVERS_LOST, provider="time4vps")
+            assert found is not None
+            return found
 
     async def live(self, handle: str = ONE) -> Operation | None:
         async with self.office.db.transaction() as session:
@@ -223,6 +231,22 @@ async def test_a_canary_whose_recovery_failed_in_whatever_way_lets_another_go(wa
     assert await _weigh(ward, THREE) is None
 
 
+@pytest.mark.parametrize("waits_for", ["root_password", HELD_BACK])
+async def test_a_canary_that_waits_for_people_holds_the_others_back_no_longer(ward: Ward, waits_for: str) -> None:
+    """For a day nobody may give the password, and for ever lift the hold."""
+    await _all_lost_and_a_canary_chosen(ward)
+    async with ward.office.db.transaction() as session:
+        live = await live_operation(session, ONE, for_update=True)
+        assert live is not None
+        live.status, live.waiting_for = OperationStatus.WAITING.value, waits_for
+    assert await _weigh(ward, TWO) is not None, "the quiet time begins anew"
+    ward.clock.advance(RULES.storm_quiet_s + 1)
+    assert await _weigh(ward, TWO) is None
+    assert "vps-2 goes first" in str(await _weigh(ward, THREE))
+    storm = await ward.storm()
+    assert "the recovery of the canary vps-1 waits: another may go after a quiet time" in await ward.story(storm.id)
+
+
 async def test_servers_of_which_nothing_is_known_count_as_unwell(ward: Ward) -> None:
     ward.clock.advance(3600)
     async with ward.office.db.transaction() as session:
@@ -260,6 +284,7 @@ async def test_who_is_lost_during_a_deployment_is_not_forgotten_after_it(ward: W
     now = ward.clock.now()
     async with ward.office.db.transaction() as session:
         deploy = await ward.office.intents.deploy(session, ONE, Intent(OperationKind.DEPLOY, PERSON), at=now)
+        deploy.started_at = now
     await ward.sees(ONE, lost())
     assert await ward.incidents() == []
     async with ward.office.db.transaction() as session:
@@ -272,6 +297,36 @@ async def test_who_is_lost_during_a_deployment_is_not_forgotten_after_it(ward: W
     (incident,) = await ward.incidents()
     assert incident.status == IncidentStatus.DETECTED and await ward.live() is not None
     assert await _again(ward, FakeMonitor(ONE, lost(), seen_at=ward.clock.now())) == [], "and told once"
+
+
+@pytest.mark.parametrize("kind", [OperationKind.DEPLOY, OperationKind.PROVISION])
+@pytest.mark.parametrize("has_begun", [False, True])
+async def test_who_is_lost_while_something_waits_for_the_end_of_a_freeze_is_told_at_once(
+    ward: Ward, kind: OperationKind, has_begun: bool
+) -> None:
+    """The recovery begins when what waited, and cannot be done to a lost server, is over."""
+    now = ward.clock.now()
+    async with ward.office.db.transaction() as session:
+        server = await get_server(session, ONE, for_update=True)
+        waiting = await ward.office.intents.enqueue_new(session, server, Intent(kind, PERSON), at=now)
+        if has_begun:
+            waiting.started_at, waiting.status = now, OperationStatus.WAITING.value
+        frozen = await hold(session, None, PERSON, at=now, reason="a storm")
+    await ward.sees(ONE, lost())
+    (incident,) = await ward.incidents()
+    assert incident.status == IncidentStatus.DETECTED
+    assert any("vps-1" in text and "silent" in text for text in await ward.messages())
+    assert "no recovery begins: vps-1 is on hold: a storm." in await ward.story(incident.id)
+    live = await ward.live()
+    assert live is not None and live.id == waiting.id, "what waits is not taken from who asked for it"
+    async with ward.office.db.transaction() as session:
+        await lift(session, frozen.id, PERSON, at=ward.clock.now())
+    assert await ward.pursuit.pursue() == 0, "one at a time"
+    async with ward.office.db.transaction() as session:
+        finish(await get_operation(session, waiting.id, for_update=True), OperationStatus.FAILED, at=ward.clock.now())
+    assert await ward.pursuit.pursue() == 1
+    live = await ward.live()
+    assert live is not None and (live.kind, live.params["incident_id"]) == ("recover", incident.id)
 
 
 async def test_a_firewall_that_our_own_remedy_flushed_is_drift_only_when_it_stays_off(ward: Ward) -> None:
@@ -327,13 +382,18 @@ async def test_who_came_back_while_its_recovery_ran_does_not_stay_in_error_when_
         assert (await get_server(session, ONE)).status == ServerStatus.READY
 
 
-async def test_an_answer_alone_does_not_end_what_was_set_up_anew_and_not_proved(ward: Ward) -> None:
+@pytest.mark.parametrize("status", [ServerStatus.ERROR, ServerStatus.MAINTENANCE])
+async def test_an_answer_alone_does_not_end_what_was_set_up_anew_and_not_proved(
+    ward: Ward, status: ServerStatus
+) -> None:
     await ward.sees(ONE, lost())
     (incident,) = await ward.incidents()
     async with ward.office.db.transaction() as session:
         row = (await session.scalars(select(Incident).where(Incident.id == incident.id))).one()
         row.details = {"unproved": True}
     await ward.recovery_fails()
+    async with ward.office.db.transaction() as session:
+        (await get_server(session, ONE)).status = status.value
     await ward.sees(ONE, well())
     assert [row.status for row in await ward.incidents()] == [IncidentStatus.FAILED]
 

@@ -17,7 +17,7 @@ from lazaret.operations.model import ProviderCall
 from lazaret.servers.status import ServerStatus
 from tests.healing_scene import Scene, scene_of
 
-pytestmark = [pytest.mark.timeout(170), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -9,7 +9,7 @@ from lazaret.servers.status import ServerStatus
 from tests.healing_scene import Scene, scene_of
 from tests.integration.healing.test_recovery import acts, host_of
 
-pytestmark = pytest.mark.timeout(170)
+pytestmark = pytest.mark.timeout(600)
 
 
 async def _power_off_all(scene: Scene) -> None:

@@ -6,6 +6,7 @@ from lazaret.healing.why import Why, why
 from lazaret.incidents.model import IncidentStatus, IncidentType
 from lazaret.incidents.store import change_incident, open_incident
 from lazaret.kernel import audit
+from lazaret.operations.model import OperationStatus
 from lazaret.servers.status import ServerStatus
 from tests.integration.rows import add_server
 
@@ -65,3 +66,15 @@ async def test_what_else_is_frozen_is_not_kept_quiet(office: Office) -> None:
     assert await unfreeze(office, None) == ([fleet], [server])
     assert await unfreeze(office, None) == ([], [server])
     assert await unfreeze(office, "vps-1") == ([server], [])
+
+
+async def test_why_a_set_up_failed_that_left_the_server_in_service_is_said(office: Office) -> None:
+    """No incident tells of it, for nothing is wrong with the server."""
+    now = office.clock.now()
+    async with office.db.transaction() as session:
+        await add_server(session, "vps-1", at=now)
+        made = await office.desk.provision(session, "vps-1", TESTER, at=now)
+        made.status, made.error, made.hint = OperationStatus.FAILED.value, "The provider refuses the login.", "Mend it."
+    assert (await asked(office, "vps-1")).decided == [
+        "operation 1 (provision, asked for by cli:tester) failed: The provider refuses the login. Mend it."
+    ]

@@ -94,3 +94,17 @@ def test_a_bad_key_is_refused_without_being_shown() -> None:
     with pytest.raises(Misconfigured) as refused:
         SecretStore(SecretStr("not-a-key-at-all"), Redactor())
     assert "not-a-key-at-all" not in str(refused.value)
+
+
+def test_what_a_machine_says_can_be_stored_in_whatever_depth() -> None:
+    said = {"lo\x00gs": ["GET /\x00", {"x": ("\ud800",)}], "error": ValueError("\udc80")}
+    kept = Redactor().clean_value(said)
+    assert kept == {"lo\ufffdgs": ["GET /\ufffd", {"x": ["\ufffd"]}], "error": "ValueError('\\udc80')"}
+
+
+@pytest.mark.parametrize("secret", ["hun\x00ter", "hun\ufffdter", '<\x00"hunter'])
+def test_no_secret_comes_about_or_is_missed_where_a_text_is_made_storable(secret: str) -> None:
+    redactor = Redactor()
+    redactor.hide(SecretStr(secret))
+    for said in (secret, html.escape(secret), secret.replace("\ufffd", "\x00"), secret.replace("\x00", "\ufffd")):
+        assert redactor.clean(f"it is {said}") == "it is [hidden]"

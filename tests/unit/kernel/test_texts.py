@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lazaret.kernel.texts import has_control, printable, printable_json
+from lazaret.kernel.texts import has_control, printable, printable_json, storable
 
 
 @pytest.mark.parametrize("text", ["\x1b[31mred", "a\nb", "a\x00", "\x7f", "\x9b31m", "a\u202eb", "a\u2028b", "\ud800"])
@@ -27,3 +27,13 @@ def test_lines_stay_lines() -> None:
     assert has_control("a\x1b\n", lines=True)
     assert printable("a\r\n\tb\rc") == "a\n\tb\\rc"
     assert printable("\x1b[2J") == "\\x1b[2J"
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "a\ud800b", "a\udcffb"])
+def test_a_mark_stands_for_what_no_table_can_hold(text: str) -> None:
+    assert storable(text) == "a\ufffdb"
+
+
+@pytest.mark.parametrize("text", ["", "plain", "Ёлка 🚑", "\x01\x1b[31m\n\t\x7f\uffff"])
+def test_all_else_is_kept(text: str) -> None:
+    assert storable(text) == text

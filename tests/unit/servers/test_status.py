@@ -59,7 +59,7 @@ def test_a_rebuild_that_did_not_begin_gives_the_server_back() -> None:
     for party in (Party.OPERATOR, Party.WORKER):
         assert transition(s.FORCE_REBUILD, e.RELEASED, party) is s.READY
         assert transition(s.FORCE_REBUILD, e.RELEASED_WITH_SERVICES, party) is s.IN_USE
-    for event in (e.RELEASED, e.RELEASED_WITH_SERVICES, e.RELEASED_UNSET):
+    for event in (e.RELEASED, e.RELEASED_WITH_SERVICES, e.RELEASED_OUT_OF_ORDER, e.RELEASED_UNSET):
         assert event not in legal_events(s.MAINTENANCE, Party.WORKER), "only an operator ends a maintenance"
 
 

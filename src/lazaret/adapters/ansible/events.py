@@ -114,7 +114,7 @@ class Progress:
         """A module that answers with `report` hands it to whoever ran the playbook."""
         report = answer.get("report")
         if isinstance(report, dict):
-            self.report.update(report)
+            self.report.update(self.redactor.clean_value(report))
         if answer.get("preflight_failed"):
             self.report["preflight_failed"] = True
 

@@ -9,8 +9,8 @@ from lazaret.healing.look import look_until_sure
 from lazaret.healing.model import RemedyOutcome, RemedyRun
 from lazaret.healing.remedy import Remedy
 from lazaret.healing.state import RecoveryState
-from lazaret.healing.steps.room import kept_back
-from lazaret.healing.steps.step import Next, StepResult
+from lazaret.healing.steps.room import is_still_cleared, kept_back, lacks_a_yes
+from lazaret.healing.steps.step import Next, StepResult, to_a_person
 from lazaret.healing.store import end_remedy, recoveries_in_flight, remedy_of
 from lazaret.incidents.model import UNPROVED, IncidentStatus, TimelineKind
 from lazaret.incidents.store import change_incident, get_incident, lock_fleet, tell
@@ -24,6 +24,7 @@ from lazaret.probing.symptoms import Condition
 from lazaret.provisioning.context import StepContext
 from lazaret.provisioning.passwords import forget_password
 from lazaret.servers import store as servers
+from lazaret.servers.guard import OnHold
 from lazaret.servers.provider import Capability
 from lazaret.servers.status import Party, ServerStatus, StatusEvent
 
@@ -36,29 +37,43 @@ CALLS = {
 CHANGING_STEPS = frozenset({"reinstall", "reset_password", "install_access_key", "converge"})
 """The steps of provisioning from which on a server is not what it was."""
 TRIES = 3
-"""Attempts of a workflow of provisioning within one rung."""
+"""Attempts within one rung."""
 
 
 async def act(ctx: HealingContext, state: RecoveryState) -> StepResult:
     """Do what the rung says; then its effect is proved, or the next rung is chosen."""
-    rung = state["rung"]
-    step = state["ladder"][rung]
-    remedy = Remedy(step["remedy"])
-    scoped = replace(ctx, run=replace(ctx.run, scope=f"rung{rung}"))
-    if await _has_begun(ctx, rung):
-        if (instead := await _still_needed(scoped, state, remedy)) is not None:
-            return instead
-    elif not await _spend(ctx, rung, remedy, step["because"]):
-        return Next("choose", "another recovery took the last room")
+    remedy = Remedy(state["ladder"][state["rung"]]["remedy"])
+    scoped = replace(ctx, run=replace(ctx.run, scope=f"rung{state['rung']}"))
+    if (instead := await _before_it(scoped, state, remedy)) is not None:
+        return instead
     try:
-        if remedy in ACTS:
-            detail = await ACTS[remedy](scoped)
-        else:
-            return await _set_up(scoped, state, remedy)
+        return await _do(scoped, state, remedy)
+    except OnHold:
+        raise  # no failure of the rung: it waits
     except LazaretError as error:
-        if error.retryable and await _tries(ctx, rung) < TRIES:
+        if error.retryable and await _tries(ctx, state["rung"]) < TRIES:
             return Retry(error)
         return await _next_rung(ctx, state, f"{error.message} {error.hint}".strip())
+
+
+async def _before_it(ctx: HealingContext, state: RecoveryState, remedy: Remedy) -> StepResult | None:
+    """None: the rung has begun, its budget is spent, and it is to be climbed."""
+    rung = state["rung"]
+    if await _has_begun(ctx, rung):
+        if await _tries(ctx, rung) > TRIES:
+            return await _next_rung(ctx, state, f"{remedy} took too long each time.")
+        return await _still_needed(ctx, state, remedy)
+    if not is_still_cleared(ctx, state):
+        return Next("choose", "it was decided a while ago, and is looked at anew")
+    if not await _spend(ctx, rung, remedy, state["ladder"][rung]["because"]):
+        return Next("choose", "another recovery took the last room")
+    return None
+
+
+async def _do(ctx: HealingContext, state: RecoveryState, remedy: Remedy) -> StepResult:
+    if remedy not in ACTS:
+        return await _set_up(ctx, state, remedy)
+    detail = await ACTS[remedy](ctx)
     await ctx.tell(TimelineKind.ATTEMPT, "{remedy}: {detail}", remedy=remedy, detail=detail)
     return Next("prove", detail)
 
@@ -89,6 +104,8 @@ async def _still_needed(ctx: HealingContext, state: RecoveryState, remedy: Remed
         await _leave_undone(ctx, state, remedy, mark("{remedy} is not for what is seen now: {detail}"), seen.detail)
         return Next("choose", "it is not what was to be mended", {"rung": state["rung"] + 1})
     instead = await kept_back(ctx, state)
+    if instead is None and await lacks_a_yes(ctx, state):
+        instead = to_a_person(f"{remedy} would need a yes now, for what was true when it began is so no more.")
     if isinstance(instead, Next):
         await _failed(ctx, state, instead.detail)
     return instead

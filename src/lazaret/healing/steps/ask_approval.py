@@ -13,7 +13,7 @@ from lazaret.healing.model import Approval, Decision
 from lazaret.healing.remedy import REMEDIES, Remedy
 from lazaret.healing.state import RecoveryState
 from lazaret.healing.steps.choose import came_back
-from lazaret.healing.steps.room import kept_back
+from lazaret.healing.steps.room import cleared, kept_back
 from lazaret.healing.steps.step import Next, StepResult, to_a_person
 from lazaret.healing.store import approval_of, decide
 from lazaret.healing.storms import note_canary
@@ -46,7 +46,7 @@ async def ask_approval(ctx: HealingContext, state: RecoveryState) -> StepResult:
     if approval.decision is None:
         until = min(approval.expires_at, ctx.run.clock.now() + timedelta(seconds=LOOK_MEANWHILE_S))
         return Wait(approval.why, asks_for=APPROVAL, until=until)
-    return await kept_back(ctx, state) or Next("act", f"approved by {approval.decided_by}")
+    return await kept_back(ctx, state) or Next("act", f"approved by {approval.decided_by}", cleared(ctx))
 
 
 async def _answered(ctx: HealingContext, state: RecoveryState) -> Approval:

@@ -8,8 +8,8 @@ from lazaret.healing.evidence import gather_evidence
 from lazaret.healing.look import Look, look_until_sure
 from lazaret.healing.remedy import REMEDIES, Remedy
 from lazaret.healing.state import RecoveryState
-from lazaret.healing.steps.room import kept_back
-from lazaret.healing.steps.step import Next, StepResult, to_a_person
+from lazaret.healing.steps.room import cleared, kept_back, lacks_a_yes
+from lazaret.healing.steps.step import IT_ANSWERS_UNPROVED, Next, StepResult, to_a_person
 from lazaret.healing.store import remedy_of
 from lazaret.incidents.model import UNPROVED, TimelineKind
 from lazaret.probing.verdict import Condition
@@ -30,7 +30,8 @@ async def choose(ctx: HealingContext, state: RecoveryState) -> StepResult:
         if seen.is_over(condition):
             return await came_back(ctx, state, seen)
         if is_other_trouble(condition, seen.conditions):
-            return Next("diagnose", f"it is not what it was: {seen.detail}")
+            # A rung of its own, as in `ask_approval`: what was asked about this one is not about the next plan's.
+            return Next("diagnose", f"it is not what it was: {seen.detail}", {"rung": rung + 1})
     if rung >= len(state["ladder"]):
         return to_a_person("The ladder is at its end.")
     step = state["ladder"][rung]
@@ -46,13 +47,14 @@ async def _climb(ctx: HealingContext, state: RecoveryState, *, can_log_in: bool)
     remedy = Remedy(step["remedy"])
     if REMEDIES[remedy].needs_evidence and can_log_in:
         await ctx.tell(TimelineKind.ATTEMPT, await gather_evidence(ctx))
-    return Next("ask_approval" if step["needs_approval"] else "act", f"{remedy}: {step['because']}")
+    to = "ask_approval" if await lacks_a_yes(ctx, state) else "act"
+    return Next(to, f"{remedy}: {step['because']}", cleared(ctx))
 
 
 async def came_back(ctx: HealingContext, state: RecoveryState, seen: Look) -> Next:
     """Late recovery cancels what was not begun; what was begun on the server itself must be proved."""
     if (await ctx.incident()).details.get(UNPROVED):
-        return to_a_person("It answers, and what was set up anew could not be proved.")
+        return to_a_person(IT_ANSWERS_UNPROVED)
     await ctx.tell(TimelineKind.OBSERVATION, "it came back before anything more was done: {detail}", detail=seen.detail)
     return Next("restore", "it came back", {"helped_by": state["helped_by"] or "itself"})
 

@@ -2,6 +2,7 @@
 
 from sqlalchemy import select
 
+from lazaret.healing.agreement import await_agreement
 from lazaret.healing.context import HealingContext
 from lazaret.healing.diagnosis import Facts, Plan, plan_for
 from lazaret.healing.incidents_of import LOST_TYPES
@@ -9,13 +10,13 @@ from lazaret.healing.look import Look, look_until_sure
 from lazaret.healing.remedy import Remedy
 from lazaret.healing.state import PlannedStep, RecoveryState
 from lazaret.healing.steps.step import Next, StepResult, looked, to_a_person
-from lazaret.healing.store import remedies_for
+from lazaret.healing.store import remedies_for, senses_that_agree
 from lazaret.incidents.model import UNPROVED, TimelineKind
 from lazaret.kernel.errors import LazaretError
 from lazaret.operations.calls import CLOCK_SLACK
 from lazaret.operations.model import CallState, ProviderCall
 from lazaret.probing.store import health_by_the_living
-from lazaret.probing.verdict import Condition, Phase
+from lazaret.probing.verdict import Condition
 from lazaret.servers.model import RebuildPolicy
 from lazaret.servers.provider import Capability
 from lazaret.servers.store import get_server
@@ -41,6 +42,8 @@ async def diagnose(ctx: HealingContext, state: RecoveryState) -> StepResult:
             "It answers, and what was set up anew could not be proved. "
             f"Set it up again: lazaret provision {ctx.run.handle}"
         )
+    if seen.is_well and (instead := await await_agreement(ctx, state, incident, seen)) is not None:
+        return instead
     if seen.is_well:
         await ctx.tell(TimelineKind.OBSERVATION, "it came back by itself: {detail}", detail=seen.detail)
         return Next("restore", "it came back by itself", {"helped_by": "itself"})
@@ -99,6 +102,7 @@ async def _facts(ctx: HealingContext, condition: Condition, tried: frozenset[Rem
         server = await get_server(session, ctx.run.handle)
         has_services = await ctx.parts.provisioning.redeployer.has_services(session, ctx.run.handle)
         health = await health_by_the_living(session, ctx.run.handle, at=ctx.run.clock.now())
+        senses = await senses_that_agree(session, ctx.run.handle, at=ctx.run.clock.now())
         policy = RebuildPolicy(server.rebuild_policy)
     return Facts(
         capabilities=frozenset(snapshot.provider.capabilities),
@@ -110,7 +114,7 @@ async def _facts(ctx: HealingContext, condition: Condition, tried: frozenset[Rem
         provider_says_reinstalled_by_others=(
             condition is Condition.HOST_KEY_CHANGED and await _reinstalled_by_others(ctx)
         ),
-        senses_agree=sum(row.phase == Phase.LOST for row in health) + 1,
+        senses_agree=senses,
         flapping=any(row.is_flapping for row in health),
         tried=tried,
     )

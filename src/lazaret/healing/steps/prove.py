@@ -2,15 +2,15 @@
 
 from lazaret.healing.context import HealingContext
 from lazaret.healing.diagnosis import is_other_trouble
-from lazaret.healing.gate import held_back_from_putting_back
+from lazaret.healing.gate import hands_off, held_back_from_putting_back
 from lazaret.healing.look import Look, look, look_until_sure
 from lazaret.healing.model import RemedyOutcome
 from lazaret.healing.remedy import REMEDIES, Remedy
 from lazaret.healing.state import RecoveryState
-from lazaret.healing.steps.room import wait_for_room
-from lazaret.healing.steps.step import Next, StepResult, looked
+from lazaret.healing.steps.room import cleared, wait_for_room
+from lazaret.healing.steps.step import IT_ANSWERS_UNPROVED, Next, StepResult, looked, to_a_person
 from lazaret.healing.store import end_remedy, remedies_for
-from lazaret.incidents.model import TimelineKind
+from lazaret.incidents.model import UNPROVED, TimelineKind
 from lazaret.probing.verdict import Condition
 
 LOOK_S = 2.0
@@ -32,6 +32,8 @@ async def prove(ctx: HealingContext, state: RecoveryState) -> StepResult:
         await end_remedy(session, operation.id, rung, outcome, seen.detail, at=now)
     if outcome is RemedyOutcome.HELPED:
         await ctx.tell(TimelineKind.OBSERVATION, "{remedy} helped: {detail}", remedy=remedy, detail=seen.detail)
+        if (await ctx.incident()).details.get(UNPROVED):
+            return to_a_person(IT_ANSWERS_UNPROVED)
         return Next("restore", f"{remedy} helped", {"helped_by": remedy.value})
     await ctx.tell(TimelineKind.OBSERVATION, "{remedy} did not help: {detail}", remedy=remedy, detail=seen.detail)
     to = "diagnose" if is_other_trouble(condition, seen.conditions) else "choose"
@@ -51,11 +53,11 @@ async def _await_effect(ctx: HealingContext, condition: Condition, remedy: Remed
 
 
 async def restore(ctx: HealingContext, state: RecoveryState) -> StepResult:
-    """The firewall as it was, and the services in their order, each with its health check."""
+    """The firewall as it was, and the services in their order, each with its health check; held back as a remedy is."""
     if await _is_flushed(ctx):
         reason = await held_back_from_putting_back(ctx)
         if reason is None:
-            return _converge(state)
+            return _converge(ctx, state)
         if not reason.for_a_person:
             return await wait_for_room(ctx, Remedy.PROVISION_AGAIN, reason.because)
     redeployer = ctx.parts.provisioning.redeployer
@@ -63,6 +65,11 @@ async def restore(ctx: HealingContext, state: RecoveryState) -> StepResult:
         has_services = await redeployer.has_services(session, ctx.run.handle)
     if not has_services:
         return Next("close", "no services to bring back")
+    reason = await hands_off(ctx)
+    if reason is not None and reason.for_a_person:
+        return Next("close", f"services are left as they are: {reason.because}")
+    if reason is not None:
+        return await wait_for_room(ctx, Remedy.RESTART_SERVICE, reason.because)
     names = await redeployer.redeploy(ctx.run, ctx.run.handle)
     async with ctx.run.apply() as (_, operation):
         operation.result = {**operation.result, "services_redeployed": names}
@@ -71,7 +78,7 @@ async def restore(ctx: HealingContext, state: RecoveryState) -> StepResult:
     return Next("close", f"services brought back: {', '.join(names) or 'none'}")
 
 
-def _converge(state: RecoveryState) -> Next:
+def _converge(ctx: HealingContext, state: RecoveryState) -> Next:
     """A flushed packet filter protects nothing: the server is set up again, which leaves its data alone."""
     rung = {
         "remedy": Remedy.PROVISION_AGAIN.value,
@@ -79,7 +86,7 @@ def _converge(state: RecoveryState) -> Next:
         "because": "The provider dropped the packet filter's rules: they are put back.",
     }
     ladder = [*state["ladder"][: state["rung"] + 1], rung]
-    return Next("act", "the firewall is put back", {"ladder": ladder, "rung": len(ladder) - 1})
+    return Next("act", "the firewall is put back", {"ladder": ladder, "rung": len(ladder) - 1, **cleared(ctx)})
 
 
 async def _is_flushed(ctx: HealingContext) -> bool:

@@ -27,4 +27,7 @@ def looked(ctx: HealingContext, seen: Look) -> dict[str, Any]:
     return {"looked_at": ctx.run.clock.now().isoformat(), "can_log_in": seen.can_log_in}
 
 
+IT_ANSWERS_UNPROVED = "It answers, and what was set up anew could not be proved."
+"""Why a server that answers is handed over all the same."""
+
 StepResult = Next | Wait | Retry | GiveUp | Done

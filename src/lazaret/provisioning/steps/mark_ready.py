@@ -1,6 +1,7 @@
-"""Steps: bring the services back where it is a recovery, and as the very last write say that the server is ready."""
+"""Steps: bring the services back where they may be gone, and as the very last write say that the server is ready."""
 
 from lazaret.alerting.outbox import notify_admins
+from lazaret.deployments.redeploy import ServicesNotBack
 from lazaret.incidents import store as incidents
 from lazaret.incidents.model import IncidentType
 from lazaret.kernel import audit
@@ -14,11 +15,20 @@ OVER_WHEN_READY = (IncidentType.PROVISIONING_FAILED, IncidentType.HOST_KEY_CHANG
 
 
 async def redeploy_services(ctx: StepContext) -> Outcome:
-    """In a recovery, bring back what ran there; else there is nothing to do."""
+    """In a recovery and in a rebuild, bring back what ran there; else it still runs."""
     snapshot = await ctx.snapshot()
-    if not snapshot.is_incident_recovery:
-        return Advance("not a recovery: no services to bring back")
-    names = await ctx.parts.redeployer.redeploy(ctx.run, ctx.run.handle)
+    if not snapshot.brings_services_back:
+        return Advance("what runs there was left as it is")
+    async with ctx.run.db.transaction() as session:
+        if not await ctx.parts.redeployer.has_services(session, ctx.run.handle):
+            return Advance("no services to bring back")
+    try:
+        names = await ctx.parts.redeployer.redeploy(ctx.run, ctx.run.handle)
+    except ServicesNotBack as error:
+        if snapshot.is_incident_recovery:
+            raise
+        # The server that somebody ordered is there and proved. The monitor opens an incident for what is missing.
+        names = list(error.back)
     async with ctx.run.apply() as (_, operation):
         operation.result = {**operation.result, "services_redeployed": names}
     return Advance(f"services brought back: {', '.join(names) or 'none'}")

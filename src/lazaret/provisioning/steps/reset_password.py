@@ -3,15 +3,17 @@
 Where the provider cannot reset one, the operator may have left a login for the first visit: it is tried before that.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from lazaret.alerting.model import Level
+from lazaret.alerting.outbox import notify_admins
 from lazaret.kernel.errors import LazaretError
 from lazaret.operations.calls import MadeCall, Send
 from lazaret.operations.outcome import Advance, GiveUp, Outcome, Wait
 from lazaret.operations.store import steps_of
 from lazaret.provisioning.context import Snapshot, StepContext
 from lazaret.provisioning.first_login import first_login, was_refused
-from lazaret.provisioning.passwords import store_password, stored_password
+from lazaret.provisioning.passwords import ASKED, store_password, stored_password
 from lazaret.provisioning.provider_tasks import begin, finished_task
 from lazaret.servers.access import AccessError
 from lazaret.servers.provider import (
@@ -119,9 +121,30 @@ class PasswordNotGiven(LazaretError):
 async def ask_for_password(ctx: StepContext, why: str, *, or_else: str = "") -> Outcome:
     """Wait for a person; look at the provider again from time to time; give up after a day."""
     now = ctx.run.clock.now()
-    async with ctx.run.apply() as (_, operation):
-        asked_since = operation.started_at or now
     hint = f"Give it by hand: lazaret provision {ctx.run.handle} --root-password-stdin{or_else}"
-    if now - asked_since > ASK_FOR:
+    if now - await _asked_since(ctx, why, hint) > ASK_FOR:
         return GiveUp(PasswordNotGiven(f"{why} Nobody gave one within 24 hours.", hint=hint))
     return Wait(f"{why} {hint}", asks_for="root_password", until=now + timedelta(seconds=LOOK_AGAIN_S))
+
+
+async def _asked_since(ctx: StepContext, why: str, hint: str) -> datetime:
+    """When the administrators were told that it is wanted: now, where they were not."""
+    now = ctx.run.clock.now()
+    async with ctx.run.apply() as (session, operation):
+        asked = operation.result.get(ASKED, {})
+        if ctx.run.scope in asked:
+            return datetime.fromisoformat(asked[ctx.run.scope])
+        operation.result = {**operation.result, ASKED: {**asked, ctx.run.scope: now.isoformat()}}
+        notify_admins(
+            session,
+            "{handle} waits for its root password, for a day at most. {because} {hint}",
+            Level.CRITICAL,
+            at=now,
+            server_handle=ctx.run.handle,
+            operation_id=operation.id,
+            incident_id=operation.params.get("incident_id"),
+            handle=ctx.run.handle,
+            because=ctx.run.redactor.clean(why),
+            hint=hint,
+        )
+    return now

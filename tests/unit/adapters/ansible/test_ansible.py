@@ -40,6 +40,13 @@ def test_a_run_that_succeeds() -> None:
     assert (result.ok, result.changed, result.report, result.error) == (True, 1, {"seen": 1}, "")
 
 
+def test_what_a_run_hands_back_can_be_stored() -> None:
+    progress = Progress(total=1)
+    progress.take(event("runner_on_ok", res={"report": {"logs": "GET /\x00 \udc80", "ports": [22]}}), NOW)
+    result = progress.result(ok=True, duration_s=1.0, output="")
+    assert result.report == {"logs": "GET /\ufffd \ufffd", "ports": [22]}
+
+
 def test_a_run_that_fails_before_anything_was_changed() -> None:
     progress = Progress(total=2)
     progress.take(event("runner_on_failed", "look", res={"msg": "the disk is full", "preflight_failed": True}), NOW)
