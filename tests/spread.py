@@ -44,6 +44,7 @@ LONGEST_FIRST = (
     "test_a_host_on_every_channel",
     "test_wheel",
     "test_provider_faults",
+    "test_log_level",
     "test_daemon",
     "test_force_rebuild_script",
 )

@@ -27,7 +27,15 @@ class SshHost:
     users: list[str] = field(default_factory=list)
     connections: list[asyncssh.SSHServerConnection] = field(default_factory=list)
     received: dict[str, bytes] = field(default_factory=dict)
+    hanging: asyncio.Event = field(default_factory=asyncio.Event)
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def hangs(self) -> None:
+        """Return when the command `hang` runs and its caller has heard so."""
+        async with asyncio.timeout(20):
+            await self.hanging.wait()
+        for _ in range(10):  # turns of the loop, which is also the caller's
+            await asyncio.sleep(0.01)
 
     @property
     def endpoint(self) -> SshEndpoint:
@@ -139,6 +147,7 @@ async def _garbage(_: SshHost, process: asyncssh.SSHServerProcess[bytes]) -> Non
 async def _hang(host: SshHost, process: asyncssh.SSHServerProcess[bytes]) -> None:
     """Until the other side closes its channel."""
     process.stdout.write(b"begun")
+    host.hanging.set()
     await process.wait_closed()
     host.hung_up.set()
 

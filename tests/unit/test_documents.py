@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+from lazaret.deployments.spec import ServiceSpec
 from lazaret.incidents.model import IncidentType
 from lazaret.kernel.errors import LazaretError
 from lazaret.probing.symptoms import Condition
@@ -130,3 +132,20 @@ def test_every_alert_leads_into_the_runbook() -> None:
 def test_every_step_of_provisioning_is_in_the_runbook() -> None:
     text = RUNBOOK.read_text(encoding="utf-8")
     assert not [step.name for step in STEPS if f"`{step.name}`" not in text]
+
+
+def test_security_says_which_part_of_a_service_is_encrypted() -> None:
+    """What is kept in plain JSON is called so: a password there is read by everybody who may look."""
+    table = (ROOT / "SECURITY.md").read_text(encoding="utf-8").splitlines()
+    rows = [row.split("|") for row in table if row.startswith("|") and "of your services" in row]
+    encrypted = {name: "encrypted" in row[2] for row in rows for name in re.findall(r"`(\w+)`", row[1])}
+    kept_plainly = ServiceSpec(image="x", container_port=80).without_secrets()
+    wanted = ("environment", "compose", "files", "secrets")
+    assert encrypted == {name: name not in kept_plainly for name in wanted}
+
+
+def test_compose_takes_the_proxys_address_that_the_page_tells_to_set() -> None:
+    """An empty value would be no address at all, not even this machine's."""
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    assert services["api"]["environment"]["FORWARDED_ALLOW_IPS"] == "${FORWARDED_ALLOW_IPS:-127.0.0.1}"
+    assert "`FORWARDED_ALLOW_IPS`" in (ROOT / "docs" / "howto" / "install.md").read_text(encoding="utf-8")

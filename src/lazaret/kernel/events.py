@@ -24,15 +24,15 @@ async def announce(session: AsyncSession, topic: str, payload: str) -> None:
 
 
 async def listen(conninfo: str, *, retry_s: float = 1.0) -> AsyncIterator[tuple[str, str]]:
-    """Topics and payloads as they are announced. Reconnects for ever; yields `("reconnected", "")` after a gap."""
-    connected_before = False
+    """Topics and payloads as they are announced. Reconnects for ever.
+
+    Yields `("listening", "")` whenever it begins to hear, the first time too: what was announced before was not heard.
+    """
     while True:
         try:
             async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
                 await connection.execute(f"LISTEN {CHANNEL}")
-                if connected_before:
-                    yield "reconnected", ""
-                connected_before = True
+                yield "listening", ""
                 async for notify in connection.notifies():
                     topic, _, payload = notify.payload.partition(" ")
                     yield topic, payload

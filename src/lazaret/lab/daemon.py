@@ -11,13 +11,13 @@ import re
 import resource
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -40,7 +40,10 @@ log = logging.getLogger(__name__)
 
 
 class LabFile(BaseModel):
-    """`lab.json`: how the lab was asked for, and which process serves it. Holds the account's password."""
+    """`lab.json`: how the lab was asked for, and which process serves it. Holds the account's password.
+
+    A `port` of 0 takes a free one; as soon as it is taken it stands here, and a later process takes the same.
+    """
 
     name: str
     hosts: int = Field(ge=0)
@@ -118,8 +121,7 @@ class LabDirectory:
 
 def start(directory: LabDirectory, lab: LabFile, *, on_step: Callable[[str], None]) -> LabFile:
     """Start the process and wait until the lab is ready. Raises `Unavailable` with the reason from its log."""
-    lab = lab.model_copy(update={"port": lab.port or free_port(), "process": None})
-    directory.write(lab)
+    directory.write(lab.model_copy(update={"process": None}))
     with directory.log.open("ab") as output:
         child = subprocess.Popen(
             [sys.executable, "-m", "lazaret.lab", "serve", str(directory.path.parent), directory.name],
@@ -130,12 +132,11 @@ def start(directory: LabDirectory, lab: LabFile, *, on_step: Callable[[str], Non
         )
     lab = lab.model_copy(update={"process": identify(child.pid)})
     try:
-        _wait_until_ready(directory, lab, on_step)
+        return _when_ready(directory, lab, on_step)
     except BaseException:
         _end_all(directory, lab)
         directory.forget()
         raise
-    return lab
 
 
 def stop(directory: LabDirectory) -> bool:
@@ -151,8 +152,17 @@ def stop(directory: LabDirectory) -> bool:
 
 async def serve(directory: LabDirectory, lab: LabFile, *, on_ready: Callable[[Lab], None] = lambda _: None) -> None:
     """Be the lab until SIGTERM or SIGINT, then take everything down."""
-    lab = lab.model_copy(update={"port": lab.port or free_port(), "process": identify(os.getpid())})
+    lab = lab.model_copy(update={"process": identify(os.getpid())})
     directory.write(lab)
+
+    def on_step(step: str) -> None:
+        """The first comes when the APIs are served: only now is the port known."""
+        port = urlsplit(instance.root_url).port
+        if port != lab.port:
+            lab.port = port or 0
+            directory.write(lab)
+        log.info("%s", step)
+
     stopping = asyncio.Event()
     for sign in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(sign, stopping.set)
@@ -165,6 +175,7 @@ async def serve(directory: LabDirectory, lab: LabFile, *, on_ready: Callable[[La
         account=lab.account,
         state_dir=directory.path,
         simulated=lab.simulated,
+        on_step=on_step,
     )
     starting = asyncio.create_task(instance.start())
     waiting = asyncio.create_task(stopping.wait())
@@ -222,19 +233,22 @@ def _allow_many_sockets() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _wait_until_ready(directory: LabDirectory, lab: LabFile, on_step: Callable[[str], None]) -> None:
-    client, last_step = LabClient(lab.root_url), ""
+def _when_ready(directory: LabDirectory, lab: LabFile, on_step: Callable[[str], None]) -> LabFile:
+    """The lab as its process has written it down, once it is ready."""
+    client, last_step = None, ""
     deadline_s = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline_s:
         if lab.process is None or not is_alive(lab.process):
             raise Unavailable(f"The lab did not start: {_last_line(directory.log)}", hint=f"Log: {directory.log}")
-        health = client.health()
+        if client is None and (written := directory.running()) is not None and written.port:
+            lab, client = written, LabClient(written.root_url)
+        health = client.health() if client is not None else None
         if health is not None and health["name"] == lab.name:
             if health["step"] != last_step:
                 last_step = str(health["step"])
                 on_step(last_step)
             if health["is_ready"]:
-                return
+                return lab
         time.sleep(_POLL_S)
     raise Unavailable(f"The lab is not ready after {START_TIMEOUT_S:.0f} s.", hint=f"Log: {directory.log}")
 
@@ -242,10 +256,3 @@ def _wait_until_ready(directory: LabDirectory, lab: LabFile, on_step: Callable[[
 def _last_line(path: Path) -> str:
     lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines() if path.exists() else []
     return lines[-1][:500] if lines else "it said nothing"
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -33,7 +33,7 @@ from lazaret.lab.template import Templates, remove_tree, suite_of
 from lazaret.lab.wire import Wire, lay
 
 SSH_PORT = 22
-_BOOT_WAIT_S = 20.0
+_BOOT_WAIT_S = 90.0
 _POLL_S = 0.02
 
 

@@ -17,7 +17,7 @@ from lazaret.lab.store import write_private
 
 PORT = 3142
 _APT = Path("/etc/apt")
-_WAIT_S = 5.0
+_WAIT_S = 30.0
 _POLL_S = 0.02
 
 

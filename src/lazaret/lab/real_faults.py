@@ -16,7 +16,7 @@ from lazaret.lab.playing import Play
 if TYPE_CHECKING:
     from lazaret.lab.nspawn import NspawnHost
 
-_LOOK_S = 5.0
+_LOOK_S = 30.0
 """How long a look at the host may take; one that takes longer learned nothing."""
 _DEED_S = 60.0
 

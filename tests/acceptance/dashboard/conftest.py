@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
+from lazaret.entrypoints.dashboard import live
 from lazaret.entrypoints.office import Office, open_office
 from lazaret.entrypoints.up import serve
 from lazaret.kernel import audit
@@ -27,6 +28,10 @@ CHROMIUM = shutil.which("chromium")
 TESTER = audit.Actor("tester", audit.Channel.CLI)
 PHONE = {"width": 360, "height": 740}
 DESK = {"width": 1280, "height": 860}
+PATIENCE_S = 60
+"""How long a page is waited for on a machine with much else to do."""
+NEVER_S = 600
+"""Longer than any test: what is seen by then was told."""
 
 
 @dataclass
@@ -54,6 +59,7 @@ class Desk:
             java_script_enabled=javascript,
             locale="en-GB",
         )
+        context.set_default_timeout(1000 * PATIENCE_S)
         page = await context.new_page()
         page.on("console", lambda one: self.faults.append(one.text) if one.type in {"error", "warning"} else None)
         page.on("pageerror", lambda error: self.faults.append(str(error)))
@@ -91,9 +97,11 @@ async def desk_of(*, servers: int = 12) -> AsyncIterator[Desk]:
 
 
 @pytest.fixture
-async def desk() -> AsyncIterator[Desk]:
+async def desk(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+    """No page looks again without being told that something changed."""
     if CHROMIUM is None:
         pytest.skip("There is no Chromium here: apt-get install chromium")
+    monkeypatch.setattr(live, "AT_LEAST_EVERY_S", NEVER_S)
     async with desk_of() as made:
         yield made
         assert made.faults == []

@@ -5,9 +5,11 @@ Needs root on Linux. One host, booted once; every test leaves it well.
 
 import asyncio
 import os
+import socket
+import struct
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from lazaret.lab.calls import Call
 from lazaret.lab.faults import FAULTS
 from lazaret.lab.instance import Lab
 from lazaret.lab.nspawn import NspawnHost
+from lazaret.lab.nspawn_rack import NspawnRack
 from lazaret.lab.requirements import missing_requirements
 
 MISSING = missing_requirements()
@@ -28,10 +31,14 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(bool(MISSING), reason="; ".join(MISSING)),
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(60),
+    pytest.mark.timeout(300),
 ]
 
 REMEMBERED = "/root/remembered"
+EXPECTED_S = 30
+"""So long what must come is waited for, on a machine with much else to do."""
+ABSENT_S = 0.6
+"""So long it is waited for what must not come."""
 
 
 @dataclass
@@ -75,7 +82,7 @@ class Ward:
                     client_keys=None,
                     config=None,
                     agent_path=None,
-                    login_timeout=5,
+                    login_timeout=20,
                 )
             except (asyncssh.Error, OSError):
                 await asyncio.sleep(0.1)
@@ -88,6 +95,14 @@ class Ward:
             yield connection
         finally:
             connection.abort()
+
+    def ear(self) -> socket.socket:
+        """For datagrams of the host to this machine's end of its network."""
+        assert isinstance(self.lab.rack, NspawnRack)
+        ear = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        ear.bind((self.lab.rack.network.gateway, 0))
+        ear.setblocking(False)
+        return ear
 
     async def host_key(self) -> str:
         found = await asyncssh.get_server_host_key(self.host.address, config=None)
@@ -127,7 +142,7 @@ async def seen(host: NspawnHost, *, port: int = 22, patience_s: float = 0.8) -> 
         writer.close()
 
 
-async def until_seen(host: NspawnHost, wanted: str = "SSH", *, within_s: float = 15) -> None:
+async def until_seen(host: NspawnHost, wanted: str = "SSH", *, within_s: float = 60) -> None:
     deadline_s = time.monotonic() + within_s
     while (found := await seen(host)) != wanted:
         assert time.monotonic() < deadline_s, f"still {found!r}"
@@ -149,27 +164,37 @@ async def test_hung_until_healed(ward: Ward) -> None:
     with pytest.raises(Conflict, match="hangs"):
         await ward.lab.cloud.inflict(ward.server_id, "sshd_stopped")
     await ward.heal("hang")
-    assert await seen(ward.host, patience_s=5) == "SSH"
+    await until_seen(ward.host)
 
 
 @pytest.mark.parametrize("direction", ["in", "out", "both"])
 async def test_the_network_is_cut_in_one_direction_or_both(ward: Ward, direction: str) -> None:
-    """A stream that is open tells which one: what the host says still comes, or what we say still goes."""
+    """What the host says still comes, or what we say still goes.
+
+    The host speaks by datagrams: without our acknowledgements it would soon say nothing more in a stream.
+    """
+    comes, goes = {"in": (True, False), "out": (False, True), "both": (False, False)}[direction]
+
+    async def is_heard() -> bool:
+        return await ward.inside("cat /tmp/heard 2>/dev/null || true") == direction
+
     async with ward.session() as connection:
         echo = await connection.create_process("while read -r line; do echo $line > /tmp/heard; echo $line; done")
-        ticks = await connection.create_process("while sleep 0.1; do echo tick; done")
-        assert await line_of(ticks, within_s=5) == "tick"
-        await ward.inflict("cut", direction=direction)
-        echo.stdin.write(f"{direction}\n")
-        await drain(ticks)
-        # Without our acknowledgements the host soon stops to send, so that this is asked first.
-        comes = await line_of(ticks) is not None
-        goes = await ward.inside("cat /tmp/heard 2>/dev/null || true") == direction
-        assert (comes, goes) == {"in": (True, False), "out": (False, True), "both": (False, False)}[direction]
+        with ward.ear() as ear:
+            to = "/dev/udp/{}/{}".format(*ear.getsockname())
+            await connection.create_process(f"while sleep 0.1 && kill -0 $PPID; do date +%s%N > {to}; done")
+            assert await says_after(ear, 0, within_s=EXPECTED_S)
+            await ward.inflict("cut", direction=direction)
+            echo.stdin.write(f"{direction}\n")
+            assert await says_after(ear, time.time_ns(), within_s=EXPECTED_S if comes else ABSENT_S) is comes
+        if goes:
+            await until(is_heard, True, within_s=EXPECTED_S)
+        else:
+            assert not await is_heard()
         assert await seen(ward.host) == "silence"
         await ward.heal("cut")
-        assert await line_of(echo, within_s=10) == direction
-    assert await seen(ward.host) == "SSH"
+        assert (await asyncio.wait_for(echo.stdout.readline(), 60)).strip() == direction
+    await until_seen(ward.host)
 
 
 async def test_a_cut_outlives_a_reboot(ward: Ward) -> None:
@@ -196,7 +221,7 @@ async def test_packets_are_late_where_the_kernel_can_delay_them(ward: Ward) -> N
         await ward.inflict("delay", ms=200)
     except Conflict as refused:
         assert "sch_netem" in str(refused) and await ward.faults() == []
-        assert await seen(ward.host) == "SSH"
+        await until_seen(ward.host)
         pytest.skip(str(refused))
     assert await round_trip_s(ward.host) > 0.19 > before_s
     await ward.heal("delay")
@@ -227,7 +252,7 @@ async def test_a_fault_that_somebody_repairs_is_over(ward: Ward) -> None:
 async def test_sshd_is_stopped_and_its_sessions_end(ward: Ward) -> None:
     async with ward.session() as connection:
         await ward.inflict("sshd_stopped")
-        await asyncio.wait_for(connection.wait_closed(), 5)
+        await asyncio.wait_for(connection.wait_closed(), 30)
     assert await seen(ward.host) == "ConnectionRefusedError"
     assert "masked" in await ward.inside("systemctl is-enabled ssh.service || true")
     await ward.heal("sshd_stopped")
@@ -247,7 +272,7 @@ async def test_the_hosts_own_firewall_locks_us_out(ward: Ward) -> None:
     with pytest.raises(Conflict, match="iptables"):
         await ward.lab.cloud.inflict(ward.server_id, "lock_out")
     get = "apt-get update -qq && apt-get install -y -qq --no-install-recommends iptables >/dev/null"
-    await ward.inside(f"export DEBIAN_FRONTEND=noninteractive; {get}", timeout_s=120)
+    await ward.inside(f"export DEBIAN_FRONTEND=noninteractive; {get}", timeout_s=240)
     rules = await ward.inside("iptables -w -S")
     async with ward.session() as connection:
         await ward.inflict("lock_out")
@@ -259,7 +284,8 @@ async def test_the_hosts_own_firewall_locks_us_out(ward: Ward) -> None:
     await ward.inflict("lock_out")
     ward.lab.cloud.order(Call.FLUSH_FIREWALL, ward.server_id, {})
     await ward.lab.cloud.settle()
-    assert (await ward.faults(), await seen(ward.host)) == ([], "SSH")
+    assert await ward.faults() == []
+    await until_seen(ward.host)
 
 
 async def test_a_strangers_host_key(ward: Ward) -> None:
@@ -267,7 +293,7 @@ async def test_a_strangers_host_key(ward: Ward) -> None:
     before, files = await ward.host_key(), await ward.inside(keys)
     async with ward.session() as connection:
         await ward.inflict("host_key")
-        await asyncio.wait_for(connection.wait_closed(), 5)
+        await asyncio.wait_for(connection.wait_closed(), 30)
     await until_seen(ward.host)
     assert await ward.host_key() != before
     await ward.heal("host_key")
@@ -323,42 +349,58 @@ async def test_a_reinstall_ends_a_wipe_and_what_was_on_the_disk(ward: Ward) -> N
     ward.lab.cloud.order(Call.REINSTALL, ward.server_id, {"os": ward.lab.rack.templates[0].os})
     await ward.lab.cloud.settle()
     await until_seen(ward.host)
-    await until(ward, lambda: ward.faults(), [])
+    await until(ward.faults, [], within_s=60)
 
 
-async def until(ward: Ward, ask: Callable[[], Awaitable[object]], wanted: object) -> None:
-    for _ in range(50):
-        if (found := await ask()) == wanted:
-            return
+async def until(ask: Callable[[], Awaitable[object]], wanted: object, *, within_s: float) -> None:
+    deadline_s = time.monotonic() + within_s
+    while (found := await ask()) != wanted:
+        assert time.monotonic() < deadline_s, f"still {found!r}"
         await asyncio.sleep(0.1)
-    raise AssertionError(found)
 
 
-async def line_of(process: asyncssh.SSHClientProcess[str], *, within_s: float = 0.4) -> str | None:
-    """The next line that comes within that time."""
+async def says_after(ear: socket.socket, moment_ns: int, *, within_s: float) -> bool:
+    """Whether a datagram comes that was made after that moment, by the clock that the host shares with this machine."""
+    loop = asyncio.get_running_loop()
     try:
-        return (await asyncio.wait_for(process.stdout.readline(), within_s)).strip()
+        async with asyncio.timeout(within_s):
+            while int(await loop.sock_recv(ear, 64)) <= moment_ns:
+                pass
     except TimeoutError:
-        return None
-
-
-async def drain(process: asyncssh.SSHClientProcess[str]) -> None:
-    """Take what was on its way before, but never wait for a stream that goes on for ever."""
-    until_s = time.monotonic() + 0.2
-    while time.monotonic() < until_s:
-        await line_of(process, within_s=0.05)
+        return False
+    return True
 
 
 async def lost_of(ward: Ward, count: int) -> int:
-    """How many of `count` connections to a port where nobody listens are not refused at the first try."""
+    """How many of `count` connections to a port where nobody listens are not refused at the first try.
 
-    async def is_lost() -> bool:
-        return await seen(ward.host, port=23, patience_s=0.6) != "ConnectionRefusedError"
+    Told by the kernel's own count of what it had to send again, so that it does not matter how late we look.
+    """
+    lost = 0
+    with ExitStack() as stack:
+        open_ = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in open_:
+            one.setblocking(False)
+            one.connect_ex((ward.host.address, 23))
+        while open_:
+            await asyncio.sleep(0.05)
+            known = [one for one in open_ if resent(one) or one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)]
+            lost += sum(resent(one) > 0 for one in known)
+            open_ = [one for one in open_ if one not in known]
+    return lost
 
-    return sum(await asyncio.gather(*(is_lost() for _ in range(count))))
+
+def resent(connection: socket.socket) -> int:
+    """`tcpi_total_retrans` of Linux's `struct tcp_info`."""
+    return int(struct.unpack_from("I", connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 100)[0])
 
 
 async def round_trip_s(host: NspawnHost) -> float:
-    began_s = time.monotonic()
-    assert await seen(host, patience_s=5) == "SSH"
-    return time.monotonic() - began_s
+    """The quickest of five that the host's kernel alone answers, so that what else is at work does not count."""
+
+    async def refused_s() -> float:
+        began_s = time.monotonic()
+        assert await seen(host, port=23, patience_s=5) == "ConnectionRefusedError"
+        return time.monotonic() - began_s
+
+    return min([await refused_s() for _ in range(5)])

@@ -18,6 +18,7 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from lazaret.kernel.errors import Conflict
+from lazaret.lab.commands import run
 from lazaret.lab.network import lab_tag
 from lazaret.lab.nspawn import NspawnHost
 from lazaret.lab.nspawn_rack import NspawnRack
@@ -39,6 +40,9 @@ NAME = f"t{os.getpid()}"
 PASSWORD = SecretStr("first <pass> & \"word\" '1'")
 T = TypeVar("T")
 HOSTNAME = "jaqp.l.time4vps.cloud"
+BOOT_S = 10
+"""From power-on to a login, on a machine that does nothing else."""
+RUNNING = "timeout 120 systemctl is-system-running --wait"
 
 # A root file system of nothing but busybox; its web server answers with one line.
 WEB_IMAGE = """\
@@ -81,13 +85,15 @@ async def test_the_rack_and_the_host_are_what_the_cloud_expects(rack: NspawnRack
 async def test_a_fresh_host_lets_root_in_by_password_within_seconds(host: NspawnHost) -> None:
     await host.power_off()
     await host.create(os=DEBIAN_13.os, hostname=HOSTNAME, root_password=PASSWORD)
+    slow = await slowness()
     began_s = time.monotonic()
     await host.power_on()
     async with await login(host, PASSWORD) as connection:
-        assert time.monotonic() - began_s < 10
+        took_s = time.monotonic() - began_s
+        assert took_s < BOOT_S * max(slow, await slowness())
         assert await output(connection, "hostname") == HOSTNAME
         assert await output(connection, ". /etc/os-release && echo $VERSION_CODENAME") == "trixie"
-        assert await output(connection, "timeout 30 systemctl is-system-running --wait") == "running"
+        assert await output(connection, RUNNING, timeout_s=150) == "running"
         policy = await output(connection, "sshd -T | grep -E '^(passwordauthentication|permitrootlogin) ' | sort")
         assert policy.split() == ["passwordauthentication", "yes", "permitrootlogin", "yes"]
     with pytest.raises(asyncssh.PermissionDenied):
@@ -206,9 +212,9 @@ async def test_docker_firewall_and_fail2ban_work_and_survive_a_reboot(host: Nspa
     page = await eventually(lambda: page_of(host, 8080), lambda text: "hello" in text)
     assert page.endswith("hello from a container\n")
     async with await login(host, PASSWORD) as connection:
+        assert await output(connection, RUNNING, timeout_s=150) == "running"
         assert "Status: active" in await output(connection, "ufw status")
         assert await output(connection, "systemctl is-active docker fail2ban ufw") == "active\nactive\nactive"
-        assert await output(connection, "timeout 60 systemctl is-system-running --wait") == "running"
 
 
 async def test_the_provider_can_open_a_firewall_that_locks_everybody_out(host: NspawnHost) -> None:
@@ -227,7 +233,7 @@ async def test_two_hosts_do_not_see_each_others_processes(rack: NspawnRack, host
     await other.power_on()
     async with await login(other, PASSWORD) as connection:
         assert await output(connection, ". /etc/os-release && echo $VERSION_CODENAME") == "bookworm"
-        assert await output(connection, "timeout 30 systemctl is-system-running --wait") == "running"
+        assert await output(connection, RUNNING, timeout_s=150) == "running"
         async with await login(host, PASSWORD) as first:
             await output(first, "systemctl restart ssh && systemctl is-active ssh")
         assert (await identity(other, PASSWORD)).machine_id != (await identity(host, PASSWORD)).machine_id
@@ -293,11 +299,21 @@ async def connect(host: NspawnHost, password: SecretStr) -> asyncssh.SSHClientCo
         config=None,
         agent_path=None,
         connect_timeout=5,
-        login_timeout=5,
+        login_timeout=20,
     )
 
 
-async def login(host: NspawnHost, password: SecretStr, *, within_s: float = 30) -> asyncssh.SSHClientConnection:
+async def slowness() -> float:
+    """How many times slower this machine is at the moment, its neighbours' doing included; at least 1.
+
+    A thousand processes, which is what a boot is made of, too, take a second on two idle cores.
+    """
+    began_s = time.monotonic()
+    await run("sh", "-c", "i=0; while [ $i -lt 1000 ]; do /bin/true; i=$((i + 1)); done", timeout_s=120)
+    return max(1.0, time.monotonic() - began_s)
+
+
+async def login(host: NspawnHost, password: SecretStr, *, within_s: float = 120) -> asyncssh.SSHClientConnection:
     """Try until sshd answers; a refused password is final."""
     deadline_s = time.monotonic() + within_s
     while True:
@@ -329,7 +345,7 @@ async def answers(host: NspawnHost) -> str:
     except OSError as error:
         return type(error).__name__
     try:
-        return (await asyncio.wait_for(reader.read(3), 5)).decode()
+        return (await asyncio.wait_for(reader.read(3), 30)).decode()
     finally:
         writer.close()
 
@@ -342,12 +358,14 @@ async def page_of(host: NspawnHost, port: int) -> str:
         return ""
     writer.write(b"GET / HTTP/1.0\r\n\r\n")
     try:
-        return (await asyncio.wait_for(reader.read(), 5)).decode()
+        return (await asyncio.wait_for(reader.read(), 10)).decode()
+    except (OSError, TimeoutError):  # the container is just being started
+        return ""
     finally:
         writer.close()
 
 
-async def eventually(ask: Callable[[], Awaitable[T]], is_right: Callable[[T], bool], *, within_s: float = 40) -> T:
+async def eventually(ask: Callable[[], Awaitable[T]], is_right: Callable[[T], bool], *, within_s: float = 120) -> T:
     deadline_s = time.monotonic() + within_s
     while not is_right(found := await ask()):
         assert time.monotonic() < deadline_s, f"still {found!r} after {within_s} s"

@@ -95,7 +95,7 @@ class Stage:
                 "provision_roles_path": str(self.directory / "roles"),
             },
             on_event=keep,
-            timeout_s=200,
+            timeout_s=400,
         )
 
     async def module(self, name: str, **arguments: object) -> str:
@@ -144,7 +144,7 @@ async def stage_in(directory: Path) -> AsyncIterator[Stage]:
         await host.create(os=DEBIAN_13.os, hostname="fresh.example", root_password=SecretStr("a root password"))
         await host.install_root_key(public_key)
         await host.power_on()
-        await wait_for_port(host.address, 22, timeout_s=30)
+        await wait_for_port(host.address, 22, timeout_s=120)
         access = AsyncSshAccess()
         host_keys = await access.read_host_keys(SshEndpoint(host.address))
         yield Stage(host, directory, public_key, host_keys, access)

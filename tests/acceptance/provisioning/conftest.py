@@ -46,7 +46,7 @@ class Scene:
         async with self.office.db.transaction() as session:
             return await get_server(session, handle or self.handle)
 
-    async def until_ended(self, operation_id: int = 0, *, timeout_s: float = 240) -> Operation:
+    async def until_ended(self, operation_id: int = 0, *, timeout_s: float = 400) -> Operation:
         """The server's newest operation, or a given one, once it has ended."""
         async with asyncio.timeout(timeout_s):
             while True:

@@ -5,6 +5,7 @@ The tests follow one host through its life, in this order.
 
 import asyncio
 import shutil
+from contextlib import suppress
 
 import pytest
 from pydantic import SecretStr
@@ -17,7 +18,7 @@ from lazaret.kernel.errors import Conflict
 from lazaret.kernel.secrets import Redactor
 from lazaret.lab.instance import wait_for_port
 from lazaret.operations.model import OperationStatus
-from lazaret.servers.access import LoginRefused, PasswordLogin, PortState, SshEndpoint
+from lazaret.servers.access import AccessError, LoginRefused, PasswordLogin, PortState, SshEndpoint
 from lazaret.servers.guard import TouchRefused
 from lazaret.servers.status import ServerStatus
 from tests.acceptance.provisioning.conftest import MISSING, OPERATOR, Scene
@@ -26,7 +27,7 @@ pytestmark = [
     pytest.mark.real_host,
     pytest.mark.skipif(bool(MISSING), reason="; ".join(MISSING)),
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(600),
 ]
 
 # A web server in an image of nothing but busybox, published on a port that is allowed and on one that is not.
@@ -37,7 +38,9 @@ tar -C /tmp/image -c . | docker import - test/web:1 >/dev/null
 for port in 80 8080; do
   docker run -d --name web$port --restart unless-stopped -p $port:9000 test/web:1 /bin/busybox httpd -f -p 9000 -h /www
 done
+for port in 80 8080; do until curl -fsS -m 5 http://127.0.0.1:$port/ >/dev/null; do sleep 0.2; done; done
 """
+BOOTED = "curl -fsS -m 5 http://127.0.0.1:80/ && curl -fsS -m 5 http://127.0.0.1:8080/ && fail2ban-client ping"
 
 
 async def assert_as_promised(scene: Scene) -> None:
@@ -113,12 +116,19 @@ async def test_still_so_after_a_reboot(scene: Scene) -> None:
     await scene.lab.cloud.host(900001).reboot()
     server = await scene.server()
     await wait_for_port(server.public_ip or "", 22, timeout_s=60)
-    for _ in range(60):
-        if "web8080" in (await scene.on_host("docker ps --format '{{.Names}}' || true")).stdout:
-            break
-        await asyncio.sleep(0.5)
+    await until_booted(scene)
     assert (await scene.on_host("cat /proc/sys/kernel/random/boot_id; uptime -s")).stdout != before
     await assert_as_promised(scene)
+
+
+async def until_booted(scene: Scene) -> None:
+    """What a reboot starts anew is there: both containers, and fail2ban."""
+    async with asyncio.timeout(120):
+        while True:
+            with suppress(AccessError):  # sshd is not ready for everybody while it boots
+                if (await scene.on_host(BOOTED)).ok:
+                    return
+            await asyncio.sleep(0.5)
 
 
 async def test_force_rebuild_wipes_it_and_ends_ready(scene: Scene) -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
-from lazaret.entrypoints.up import listen_on, serve
+from lazaret.entrypoints.api.events import Bell
+from lazaret.entrypoints.up import QuietServer, listen_on, serve
 from lazaret.operations.intents import Intent
 from lazaret.operations.model import OperationKind
 from lazaret.users.store import list_tokens, revoke_token
@@ -71,6 +73,19 @@ async def test_nothing_is_missed_over_a_reconnect(api: Api, live: httpx.AsyncCli
     assert rest == whole[1:]
 
 
+async def test_what_happened_before_the_bell_could_hear_it_is_not_slept_through(api: Api) -> None:
+    """The first requests are answered before the database listens for this process."""
+    bell = Bell()
+    ring = bell.next_ring()
+    await ask(api)
+    listening = asyncio.create_task(bell.run(api.office.conninfo))
+    try:
+        await asyncio.wait_for(ring.wait(), 30)
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+
+
 async def test_streams_end_with_the_server(api: Api) -> None:
     listening = listen_on("127.0.0.1", 0)
     serving = asyncio.create_task(serve(api.office, listening))
@@ -85,16 +100,23 @@ async def test_streams_end_with_the_server(api: Api) -> None:
         await asyncio.wait_for(asyncio.gather(serving, return_exceptions=True), 8)
 
 
-async def test_impatience_does_not_cut_the_end_short(api: Api) -> None:
-    answering = asyncio.Event()
+async def test_impatience_does_not_cut_the_end_short(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    answering, may_end, shutdown = asyncio.Event(), asyncio.Event(), QuietServer.shutdown
+
+    async def lasting(server: QuietServer, sockets: list[socket.socket] | None = None) -> None:
+        await may_end.wait()
+        await shutdown(server, sockets)
+
+    monkeypatch.setattr(QuietServer, "shutdown", lasting)
     serving = asyncio.create_task(serve(api.office, listen_on("127.0.0.1", 0), answering))
     await answering.wait()
     for _ in range(3):
         serving.cancel()
-        await asyncio.sleep(0.01)  # the server looks ten times a second whether it is to end
+        await asyncio.sleep(0)
     assert not serving.done(), "it was cut short"
+    may_end.set()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(serving, 8)
+        await asyncio.wait_for(serving, 30)
     left = [task for task in asyncio.all_tasks() if "Lifespan" in repr(task.get_coro())]
     assert not left, "the application was not told to end: it would be torn down with a traceback"
 

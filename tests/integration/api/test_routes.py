@@ -5,11 +5,15 @@ import time
 
 import psycopg
 import pytest
+from sqlalchemy import select
 
+from lazaret.servers.model import Server
 from lazaret.servers.status import ServerStatus
 from tests.integration.api.conftest import Api, a_server
 
 PASSWORD = "planted-root-password-1"
+PAGE_TO_SCAN = 2.5
+"""25 ms for a page where to read 10,000 handles takes 10 ms; the bar of 50 ms is for a machine half as fast."""
 
 
 async def test_users_are_created_then_updated(api: Api) -> None:
@@ -112,6 +116,17 @@ async def test_maintenance_begins_and_ends(api: Api) -> None:
     assert "force_rebuild" in wrong.text, "it names what is accepted"
 
 
+async def test_who_lets_a_recovery_erase_data_stands_in_the_audit_log(api: Api) -> None:
+    place = "/api/servers/vps-900001"
+    for policy in ("auto", "auto", "never"):
+        changed = await api["operator"].patch(place, json={"rebuild_policy": policy, "notes": "Mind the disk."})
+        assert (changed.json()["rebuild_policy"], changed.json()["notes"]) == (policy, "Mind the disk.")
+    rows = (await api["viewer"].get("/api/audit/", params={"search": "server.rebuild_policy"})).json()
+    told = [(row["subject"], row["details"]["before"], row["details"]["after"]) for row in rows]
+    assert told == [("server:vps-900001", "auto", "never"), ("server:vps-900001", "ask", "auto")]
+    assert len((await api["viewer"].get("/api/audit/", params={"search": "server.notes"})).json()) == 1
+
+
 async def test_incidents(api: Api) -> None:
     body = {"server_handle": "vps-900001", "incident_type": "server_unreachable", "details": {"seen": 1}}
     first = await api["operator"].post("/api/incidents/", json=body)
@@ -150,20 +165,28 @@ async def test_tokens(api: Api) -> None:
 
 @pytest.mark.alone
 async def test_a_page_of_ten_thousand_servers_is_quick(api: Api) -> None:
+    """Measured in the time that it takes to read all handles, tried in turn: a busy machine is slow in both."""
     async with api.office.db.transaction() as session:
         session.add_all(
             a_server(api.office, 100_000 + number, managed=False, status=ServerStatus.RESERVED)
             for number in range(10_000)
         )
     await api["viewer"].get("/api/servers/")
-    times = []
-    for offset in (0, 5000, 9900):
+    pages: dict[int, list[float]] = {0: [], 5000: [], 9900: []}
+    scans = []
+    for _ in range(10):
+        for offset, took in pages.items():
+            begun = time.perf_counter()
+            answer = await api["viewer"].get(f"/api/servers/?limit=100&offset={offset}")
+            took.append(time.perf_counter() - begun)
+            assert len(answer.json()["items"]) == 100
         begun = time.perf_counter()
-        answer = await api["viewer"].get(f"/api/servers/?limit=100&offset={offset}")
-        times.append(time.perf_counter() - begun)
-        assert len(answer.json()["items"]) == 100
-    print(f"a page of 100 of 10,000 servers: {min(times) * 1000:.0f} to {max(times) * 1000:.0f} ms")
-    assert min(times) < 0.05, times
+        async with api.office.db.transaction() as session:
+            assert len((await session.scalars(select(Server.handle))).all()) == 10_002
+        scans.append(time.perf_counter() - begun)
+    best, scan = [min(took) for took in pages.values()], min(scans)
+    print(f"a page of 100 of 10,000 servers: {max(best) * 1000:.0f} ms, to read all handles: {scan * 1000:.0f} ms")
+    assert max(best) < PAGE_TO_SCAN * scan, (best, scan)
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/openapi.json"])

@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,11 +21,11 @@ from lazaret.lab.calls import Call
 from lazaret.lab.instance import Lab
 from lazaret.operations import store
 from lazaret.operations.model import LIVE, Operation, OperationStatus
-from lazaret.servers.model import Server
+from lazaret.servers.model import Server, SyncState
 from lazaret.servers.store import get_server
 
 OPERATOR = audit.Actor("tester", audit.Channel.CLI)
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 @dataclass(slots=True)
@@ -59,11 +59,34 @@ class Installation:
         assert self.worker is not None
         if self.worker.returncode is None:
             self.worker.send_signal(signal.SIGTERM)
-        return await asyncio.wait_for(self.worker.wait(), 15)
+        return await asyncio.wait_for(self.worker.wait(), 60)
 
     async def server(self, handle: str = "vps-900001") -> Server:
         async with self.office.db.transaction() as session:
             return await get_server(session, handle)
+
+    async def until(self, what: str, condition: Callable[[], Awaitable[bool]]) -> None:
+        """Return when it is so."""
+        deadline = asyncio.get_running_loop().time() + PATIENCE_S
+        while not await condition():
+            assert asyncio.get_running_loop().time() < deadline, f"{what}: not within {PATIENCE_S:.0f} s"
+            await asyncio.sleep(0.1)
+
+    async def sync_state(self) -> SyncState | None:
+        """How the worker's readings of the provider's list go; None before the first."""
+        async with self.office.db.transaction() as session:
+            return await session.get(SyncState, "time4vps")
+
+    async def until_listed_again(self, times: int = 2) -> None:
+        """Return after so many further readings of the list have ended, whatever they brought."""
+        for _ in range(times):
+            before = await self.sync_state()
+
+            async def has_looked(before: SyncState | None = before) -> bool:
+                now = await self.sync_state()
+                return now is not None and (before is None or now.last_attempt_at != before.last_attempt_at)
+
+            await self.until("the list is read again", has_looked)
 
     async def operation(self, handle: str = "vps-900001") -> Operation:
         """The newest operation of the server."""
@@ -140,7 +163,7 @@ async def installation(conninfo: str, program: Path, time_scale: float) -> Async
             "LAZARET_SECRET_KEY": "cGxhbnRlZC1rZXktdGhhdC1pcy0zMi1ieXRlcy1sb24=",
             "LAZARET_PROVIDER_CALLS_PER_MINUTE": "6000",
             "LAZARET_WORKER_DEAD_AFTER": "2",
-            "PASSWORD_RESET_TIMEOUT": "3",
+            "PASSWORD_RESET_TIMEOUT": "60",
             "SERVER_SYNC_INTERVAL": "0.5",
         }
         settings = load_settings({k: v for k, v in environment.items() if k not in {"PATH", "HOME"}})

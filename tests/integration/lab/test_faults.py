@@ -60,11 +60,11 @@ async def test_a_connection_cut_in_the_middle_of_the_answer(lab, control, reset)
 
 
 async def test_a_slow_answer_comes_after_the_execution(provider, lab, control, server):
-    await control.post("/switches", json={"name": "slow", "delay_s": 0.4, "times": 1})
+    await control.post("/switches", json={"name": "slow", "delay_s": 2, "times": 1})
     with pytest.raises(httpx.ReadTimeout):
-        await provider.post(f"/server/{server.server_id}/reboot", timeout=0.15)
+        await provider.post(f"/server/{server.server_id}/reboot", timeout=httpx.Timeout(30, read=1))
     assert lab.journal.entries(kind="call")[0].outcome == "accepted"
-    await asyncio.sleep(0.4)
+    await asyncio.sleep(1.5)
     assert (await provider.get("/server")).status_code == 200
 
 
@@ -78,6 +78,7 @@ async def test_an_error_may_come_with_status_200_and_nothing_happens(lab, contro
 
 async def test_busy_with_status_200(lab, control, reset):
     await control.post("/switches", json={"name": "busy", "status": 200})
+    await control.post("/switches", json={"name": "task_hangs", "times": 1})
     await reset()
     answer = await reset()
     assert answer.status_code == 200 and "task_id" not in answer.json() and "error" in answer.json()
@@ -86,7 +87,10 @@ async def test_busy_with_status_200(lab, control, reset):
 async def test_a_hanging_task_is_released_by_hand(provider, lab, control, server, reset):
     await control.post("/switches", json={"name": "task_hangs", "times": 1})
     task_id = (await reset()).json()["task_id"]
-    await asyncio.sleep(0.3)
+    async with asyncio.timeout(30):
+        while server.active_task.assigned is None:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.3)  # longer than one takes that does not hang
     task = (await provider.get(f"/server/{server.server_id}/task/{task_id}")).json()
     assert task["assigned"] and not task["completed"]
     assert (await control.post(f"/servers/{server.server_id}/end-task")).status_code == 200

