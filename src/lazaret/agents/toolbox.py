@@ -14,8 +14,8 @@ from lazaret.agents.answers import plain
 from lazaret.agents.call import Agency, Call
 from lazaret.agents.caller import AgentCaller
 from lazaret.agents.errors import data_of
-from lazaret.kernel.database import is_away
-from lazaret.kernel.errors import Forbidden, InvalidInput, LazaretError, NotFound, Unavailable
+from lazaret.kernel.database import away, is_away
+from lazaret.kernel.errors import Forbidden, InvalidInput, LazaretError, NotFound
 from lazaret.kernel.logging import get_logger
 from lazaret.kernel.texts import has_control
 from lazaret.users.model import Role
@@ -148,7 +148,7 @@ def _checked(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 def _told(name: str, error: Exception) -> LazaretError:
     if is_away(error):
-        return Unavailable("The database does not answer.", hint="Try again in a moment.")
+        return away()
     reference = uuid.uuid4().hex[:12]
     logger.error("tool.failed", tool=name[:60], reference=reference, exc_info=error)
     return LazaretError("Something went wrong on our side.", hint=f"The log has the details under {reference}.")

@@ -13,14 +13,14 @@ from lazaret.servers.guard import TouchRefused
 
 
 class ServicesNotBack(LazaretError):
-    """Some services could not be brought back; those that were are `back`."""
+    """Some services could not be brought back: `missing`; the others were: `back`."""
 
     code = "services_not_back"
     retryable = True
 
-    def __init__(self, message: str, *, back: Sequence[str]) -> None:
+    def __init__(self, message: str, *, back: Sequence[str], missing: Sequence[str]) -> None:
         super().__init__(message, hint=f"Brought back: {', '.join(back) or '-'}")
-        self.back = tuple(back)
+        self.back, self.missing = tuple(back), tuple(missing)
 
 
 class Redeployer:
@@ -51,7 +51,8 @@ class Redeployer:
             back.append(name)
             await run.note(detail)
         if failed:
-            raise ServicesNotBack(f"Not brought back: {'; '.join(failed)}", back=back)
+            missing = [name for name in order if name not in back]
+            raise ServicesNotBack(f"Not brought back: {'; '.join(failed)}", back=back, missing=missing)
         return back
 
     async def has_services(self, session: AsyncSession, handle: str) -> bool:

@@ -25,6 +25,10 @@ class RemedyOutcome(StrEnum):
     """The server came back before anything was done."""
 
 
+DONE = frozenset({RemedyOutcome.HELPED.value, RemedyOutcome.NO_EFFECT.value})
+"""It was done, whatever came of it."""
+
+
 class RemedyRun(Base):
     """One rung that was begun. Written before the act: this is the budget."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.healing import store
@@ -24,6 +24,7 @@ from lazaret.kernel.i18n import mark
 from lazaret.kernel.moments import moment_of
 from lazaret.operations.intents import PRIORITY_RECOVERY, Intent, Intents
 from lazaret.operations.model import Operation, OperationKind, OperationStatus
+from lazaret.operations.outcome import HELD_BACK
 from lazaret.operations.store import get_operation
 from lazaret.servers.model import Hold, MaintenanceWindow
 from lazaret.servers.store import get_server, holds_on
@@ -227,7 +228,18 @@ async def lift(session: AsyncSession, hold_id: int, actor: audit.Actor, *, at: d
     if found.lifted_at is None:
         found.lifted_at = at
         audit.record(session, actor, "hold.lift", _subject(found.server_handle), at=at, hold_id=hold_id)
+        await _wake(session, found.server_handle, at=at)
     return found
+
+
+async def _wake(session: AsyncSession, handle: str | None, *, at: datetime) -> None:
+    """What was held back on this server, or (None) on any, looks again with the next pass."""
+    statement = update(Operation).where(
+        Operation.status == OperationStatus.WAITING.value, Operation.waiting_for == HELD_BACK
+    )
+    if handle is not None:
+        statement = statement.where(Operation.server_handle == handle)
+    await session.execute(statement.values(waiting_until=at))
 
 
 async def unfreeze(

@@ -68,9 +68,9 @@ async def end_remedy(
 
 
 async def approval_of(session: AsyncSession, operation_id: int, rung: int) -> Approval | None:
-    """The question that was asked for this rung, if one was."""
+    """The question that was asked for this rung, if one was; the wish that a recovery came from is none."""
     found: Approval | None = await session.scalar(
-        select(Approval).where(Approval.operation_id == operation_id, Approval.rung == rung)
+        select(Approval).where(Approval.operation_id == operation_id, Approval.rung == rung, Approval.wish.is_(None))
     )
     return found
 

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.healing.blindness import end_blindness_of_the_dead
 from lazaret.healing.incidents_of import WATCHED_TYPES
+from lazaret.healing.model import DONE
 from lazaret.healing.moot import close_moot
 from lazaret.healing.store import remedies_for
 from lazaret.healing.storms import end_storms_if_over
@@ -24,6 +25,8 @@ from lazaret.probing.rules import Rules
 
 MOST_ATTEMPTS = 30
 """A recovery is bounded by its ladder and budgets; this only ends one that cannot get on at all."""
+PUTS_BACK = "restore"
+"""The step of a recovery in which it brings back what ran there, and what it took away itself."""
 MOST_PURSUED = 1000
 """Incidents that one pass looks at."""
 HEALED = (IncidentStatus.DETECTED.value, IncidentStatus.RECOVERING.value)
@@ -84,7 +87,10 @@ async def withdraw_recovery(session: AsyncSession, live: Operation | None, incid
     """
     if live is None or live.kind != OperationKind.RECOVER or live.params.get("incident_id") != incident.id:
         return True
-    begun = [row for row in await remedies_for(session, incident.id) if row.ended_at is None]
+    remedies = await remedies_for(session, incident.id)
+    begun = [row for row in remedies if row.ended_at is None]
+    if live.step == PUTS_BACK and any(row.operation_id == live.id and row.outcome in DONE for row in remedies):
+        return False  # what it took away waits to be put back
     if live.status == OperationStatus.RUNNING or begun:
         if live.status == OperationStatus.WAITING:
             live.waiting_until = at  # it looks at once

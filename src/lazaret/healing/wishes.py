@@ -22,6 +22,8 @@ from lazaret.operations.intents import Intents
 LONGEST_REASON = 200
 REFERENCE = "reference"
 """The parameter of an operation that holds the asker's own mark."""
+NO_RUNG = -1
+"""A wish stands on no rung: the recovery that it becomes asks its own questions."""
 SHARED_BY = "shared_by"
 """The marks of those who wished for the same while the question was open: its answer is theirs as well."""
 
@@ -86,7 +88,7 @@ class Wishes:
         values: dict[str, Any] = {"actor": str(actor), "handle": handle, "status": server.status, "reason": reason}
         approval = Approval(
             server_handle=handle,
-            rung=0,
+            rung=NO_RUNG,
             remedy=kind.value,
             wish={"reason": reason, REFERENCE: reference},
             asked_by=str(actor),

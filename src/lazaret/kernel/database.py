@@ -142,6 +142,7 @@ _AWAY = (
     psycopg.InterfaceError,
     sqlalchemy.exc.OperationalError,
     sqlalchemy.exc.InterfaceError,
+    sqlalchemy.exc.TimeoutError,
     PoolTimeout,
 )
 

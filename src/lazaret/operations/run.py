@@ -23,8 +23,8 @@ from lazaret.servers.provider import ProviderThrottled
 logger = get_logger(__name__)
 
 
-HELD = timedelta(seconds=30)
-"""An operation on a server that is held looks again so often."""
+HELD = timedelta(minutes=5)
+"""An operation on a server that is held looks again so often; the end of the hold wakes it."""
 
 
 class StepTimeout(LazaretError):

@@ -68,7 +68,7 @@ class Limits:
     password_reset_s: float = 300
     reinstall_s: float = 900
     ssh_s: float = 300
-    busy_s: float = 300
+    busy_s: float = 900
     """For a task of somebody else to end."""
     poll_s: float = 5
 

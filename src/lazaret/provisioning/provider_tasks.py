@@ -20,9 +20,8 @@ async def begin(
     """Make the call at most once. Right before it, the server is proved to be ours and free of other tasks.
 
     `plan` reads what else must be known and returns the call. Raises, before anything is recorded, `ProviderCannot`
-    when the provider has no such action, and `ProviderBusy` when another task was in the way for too long. In a rung
-    of a recovery it is raised also when that task has ended: somebody's own reboot may have helped, so what was
-    decided before it is decided anew. What a person ordered goes on.
+    when the provider has no such action, and `ProviderBusy` when another task is in the way for too long: in a rung of
+    a recovery at once, for somebody's own reboot may help, and what was decided before it is decided anew.
     """
     if action not in snapshot.provider.capabilities:
         raise ProviderCannot(f"The provider of {ctx.run.handle}, {snapshot.provider.name}, has no {action}.")
@@ -30,10 +29,9 @@ async def begin(
     async def prepare() -> Send:
         details = await ctx.prove_touchable(snapshot)
         if details.active_task is not None:
-            name = details.active_task.name
-            details = await _once_free(ctx, snapshot, name)
             if ctx.run.scope:
-                raise _busy(name)
+                raise _busy(details.active_task.name)
+            details = await _once_free(ctx, snapshot, details.active_task.name)
         return await plan(details)
 
     return await call_once(ctx.run, snapshot.provider, snapshot.target.provider_id, action, prepare)

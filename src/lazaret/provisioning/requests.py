@@ -161,20 +161,22 @@ async def describe(
     at: datetime,
     rebuild_policy: RebuildPolicy | None = None,
     notes: str | None = None,
+    reason: str = "",
 ) -> Server:
-    """Change what people say of a server, with an audit entry of what it was; None stays. The same again is no change.
+    """Change what people say of a server, with an audit entry; None stays. The same again is no change.
 
-    The policy decides whether a recovery may erase data without asking.
+    The policy decides whether a recovery may erase data without asking. What notes say is not kept in the audit log,
+    which forgets nothing.
     """
     server = await servers.get_server(session, handle, for_update=True)
-    wanted = {"rebuild_policy": rebuild_policy, "notes": notes}
-    for name, value in wanted.items():
-        before = getattr(server, name)
-        if value is None or value == before:
-            continue
-        setattr(server, name, str(value))
-        server.updated_at = at
-        audit.record(session, actor, f"server.{name}", f"server:{handle}", at=at, before=before, after=str(value))
+    subject = f"server:{handle}"
+    if rebuild_policy is not None and rebuild_policy != server.rebuild_policy:
+        before, after = server.rebuild_policy, rebuild_policy.value
+        audit.record(session, actor, "server.rebuild_policy", subject, at=at, before=before, after=after, reason=reason)
+        server.rebuild_policy, server.updated_at = rebuild_policy.value, at
+    if notes is not None and notes != server.notes:
+        audit.record(session, actor, "server.notes", subject, at=at, reason=reason)
+        server.notes, server.updated_at = notes, at
     return server
 
 

@@ -185,6 +185,7 @@ async def test_the_network_is_cut_in_one_direction_or_both(ward: Ward, direction
             await connection.create_process(f"while sleep 0.1 && kill -0 $PPID; do date +%s%N > {to}; done")
             assert await says_after(ear, 0, within_s=EXPECTED_S)
             await ward.inflict("cut", direction=direction)
+            await asyncio.sleep(ABSENT_S)  # what was under way may still come
             echo.stdin.write(f"{direction}\n")
             assert await says_after(ear, time.time_ns(), within_s=EXPECTED_S if comes else ABSENT_S) is comes
         if goes:

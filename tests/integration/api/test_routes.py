@@ -119,12 +119,16 @@ async def test_maintenance_begins_and_ends(api: Api) -> None:
 async def test_who_lets_a_recovery_erase_data_stands_in_the_audit_log(api: Api) -> None:
     place = "/api/servers/vps-900001"
     for policy in ("auto", "auto", "never"):
-        changed = await api["operator"].patch(place, json={"rebuild_policy": policy, "notes": "Mind the disk."})
+        changed = await api["operator"].patch(
+            place, json={"rebuild_policy": policy, "notes": "Mind the disk.", "reason": "so it is"}
+        )
         assert (changed.json()["rebuild_policy"], changed.json()["notes"]) == (policy, "Mind the disk.")
     rows = (await api["viewer"].get("/api/audit/", params={"search": "server.rebuild_policy"})).json()
-    told = [(row["subject"], row["details"]["before"], row["details"]["after"]) for row in rows]
-    assert told == [("server:vps-900001", "auto", "never"), ("server:vps-900001", "ask", "auto")]
-    assert len((await api["viewer"].get("/api/audit/", params={"search": "server.notes"})).json()) == 1
+    assert {row["subject"] for row in rows} == {"server:vps-900001"}
+    told = [(row["details"]["before"], row["details"]["after"], row["details"]["reason"]) for row in rows]
+    assert told == [("auto", "never", "so it is"), ("ask", "auto", "so it is")]
+    (noted,) = (await api["viewer"].get("/api/audit/", params={"search": "server.notes"})).json()
+    assert "Mind" not in str(noted), "the audit log forgets nothing; notes may hold what should go"
 
 
 async def test_incidents(api: Api) -> None:
@@ -186,7 +190,7 @@ async def test_a_page_of_ten_thousand_servers_is_quick(api: Api) -> None:
         scans.append(time.perf_counter() - begun)
     best, scan = [min(took) for took in pages.values()], min(scans)
     print(f"a page of 100 of 10,000 servers: {max(best) * 1000:.0f} ms, to read all handles: {scan * 1000:.0f} ms")
-    assert max(best) < PAGE_TO_SCAN * scan, (best, scan)
+    assert max(best) < min(PAGE_TO_SCAN * scan, 0.25), (best, scan)
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/openapi.json"])

@@ -402,7 +402,7 @@ async def test_ten_thousand_servers(app: FastAPI, office: Office) -> None:
     print(
         f"50 of 10,000 servers: {[f'{one * 1000:.0f}' for one in took.values()]} ms, all handles {scan * 1000:.0f} ms"
     )
-    assert max(took.values()) < PAGE_TO_SCAN * scan, (took, scan)
+    assert max(took.values()) < min(PAGE_TO_SCAN * scan, 0.5), (took, scan)
     browser = await sign_in(app, office, Role.VIEWER)
     first = (await browser.get("/")).text
     assert "Page 1 of 200" in first

@@ -59,7 +59,7 @@ async def test_who_gave_a_wrong_one_is_asked_anew_and_has_another_day(asking: En
     assert len(questions(asking)) == 2
     await asking.provision(root_password=SecretStr(asking.machine.root_password))
     await asking.drive(operation_id)
-    await assert_ready(asking, operation_id)
+    await assert_ready(asking, operation_id, asked=2)
 
 
 async def test_what_the_provider_tells_and_the_server_refuses_again_and_again_is_one_question(engine: Engine) -> None:

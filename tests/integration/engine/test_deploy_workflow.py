@@ -1,6 +1,5 @@
 """Deployments in a worker's hands, on real tables: a playbook that says what a test wants, a list that may change."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,7 +48,7 @@ class Playbooks:
 
     played: list[str] = field(default_factory=list)
     results: list[PlaybookResult] = field(default_factory=list)
-    meanwhile: Callable[[], None] = lambda: None
+    meanwhile: Callable[[], Awaitable[None] | None] = lambda: None
 
     async def run(
         self,
@@ -63,7 +62,8 @@ class Playbooks:
         timeout_s: float,
     ) -> PlaybookResult:
         self.played.append(variables["service_state"])
-        self.meanwhile()
+        if (happening := self.meanwhile()) is not None:
+            await happening
         return self.results.pop(0) if self.results else GOOD
 
 
@@ -223,8 +223,13 @@ async def test_a_hold_that_came_after_the_first_attempt_puts_the_next_one_off(qu
 async def test_a_hold_that_comes_meanwhile_lets_what_has_begun_go_on_to_its_end(quay: Quay) -> None:
     await quay.has_good()
     operation_id = await quay.deploy()
-    frozen: list[asyncio.Task[int]] = []
-    quay.playbooks.meanwhile = lambda: frozen.append(asyncio.create_task(quay.freeze()))
+    frozen: list[int] = []
+
+    async def freeze() -> None:
+        if not frozen:
+            frozen.append(await quay.freeze())
+
+    quay.playbooks.meanwhile = freeze
     quay.playbooks.results = [BAD]
     operation = await quay.run(operation_id)
     assert frozen and operation.hint == "Version 1 runs again."

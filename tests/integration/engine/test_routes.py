@@ -27,7 +27,8 @@ TO_THE_KEY = ["reset_password", "wait_for_password", "wait_for_ssh", "pin_host_k
 TO_THE_END = ["converge", "verify", "redeploy_services", "mark_ready"]
 
 
-async def assert_ready(engine: Engine, operation_id: int, *, attempt: int = 1) -> None:
+async def assert_ready(engine: Engine, operation_id: int, *, attempt: int = 1, asked: int = 0) -> None:
+    """Set up and proved, and people heard that, after `asked` questions for a root password."""
     operation = await engine.operation(operation_id)
     assert (operation.status, operation.attempt) == (OperationStatus.SUCCEEDED, attempt), operation.error
     server = await engine.server()
@@ -37,9 +38,10 @@ async def assert_ready(engine: Engine, operation_id: int, *, attempt: int = 1) -
     assert server.provisioned_at is not None
     assert OUR_KEY in engine.machine.authorized_keys
     assert await engine.stored_passwords() == 0, "a root password is kept although key login is proved"
-    told = engine.rows("select level, text, data from outbox where operation_id = %s", operation_id)
-    said = [(level, text.format(**data)) for level, text, data in told if "root password" not in text]
-    assert said == [("info", f"Server {engine.handle} ({engine.machine.address}) is ready.")]
+    told = engine.rows("select level, text, data from outbox where operation_id = %s order by id", operation_id)
+    assert ["root password" in text for _, text, _ in told] == [True] * asked + [False]
+    level, text, data = told[-1]
+    assert (level, text.format(**data)) == ("info", f"Server {engine.handle} ({engine.machine.address}) is ready.")
 
 
 async def test_new_server(engine: Engine) -> None:
@@ -118,15 +120,17 @@ class TwoServices(NoServices):
         return True
 
     async def redeploy(self, *_: object) -> list[str]:
-        raise ServicesNotBack("Not brought back: wiki: no such image", back=["web"])
+        raise ServicesNotBack("Not brought back: wiki: no such image", back=["web"], missing=["wiki"])
 
 
 async def test_a_service_that_does_not_come_back_does_not_undo_the_rebuild(engine: Engine) -> None:
     engine.redeployer = TwoServices()
     operation = await engine.drive(await engine.rebuild())
     assert (operation.status, operation.attempt) == (OperationStatus.SUCCEEDED, 1), operation.error
-    assert operation.result["services_redeployed"] == ["web"]
+    assert (operation.result["services_redeployed"], operation.result["services_missing"]) == (["web"], ["wiki"])
     assert (await engine.server()).status == "in_use"
+    told = engine.rows("select text, data from outbox where operation_id = %s", operation.id)
+    assert "Not back: wiki" in [text.format(**data) for text, data in told][-1]
 
 
 async def test_rebuild_that_keeps_the_system(engine: Engine) -> None:
@@ -213,7 +217,7 @@ async def test_refused_reset_waits_for_a_password_by_hand(engine: Engine, refusa
     assert f"lazaret provision {engine.handle} --root-password-stdin" in (operation.hint or "")
     assert await engine.provision(root_password=SecretStr(engine.machine.root_password)) == operation.id
     await engine.drive(operation.id)
-    await assert_ready(engine, operation.id)
+    await assert_ready(engine, operation.id, asked=1)
     assert engine.provider.journal == []
     assert engine.machine.passwords_seen
     assert set(engine.machine.passwords_seen) == {engine.machine.root_password}
@@ -228,7 +232,7 @@ async def test_a_wrong_password_by_hand_is_asked_for_again(engine: Engine) -> No
     assert await engine.stored_passwords() == 0
     await engine.provision(root_password=SecretStr(engine.machine.root_password))
     await engine.drive(operation.id)
-    await assert_ready(engine, operation.id)
+    await assert_ready(engine, operation.id, asked=2)
 
 
 async def test_a_wait_looks_again_once_each_time_and_ends_after_a_day(engine: Engine) -> None:
@@ -255,7 +259,7 @@ async def test_a_reset_without_a_password_in_its_result(engine: Engine) -> None:
     assert (operation.status, operation.waiting_for) == ("waiting", "root_password")
     await engine.provision(root_password=SecretStr(engine.machine.root_password))
     await engine.drive(operation.id)
-    await assert_ready(engine, operation.id)
+    await assert_ready(engine, operation.id, asked=1)
     assert engine.provider.count(RESET) == 1
 
 
@@ -268,7 +272,7 @@ async def test_a_reset_that_ends_late(engine: Engine) -> None:
     engine.clock.advance(301)
     await engine.look_again()
     await engine.drive(operation.id)
-    await assert_ready(engine, operation.id)
+    await assert_ready(engine, operation.id, asked=1)
     assert engine.provider.count(RESET) == 1
 
 

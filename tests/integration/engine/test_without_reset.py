@@ -56,7 +56,7 @@ async def test_a_person_is_asked_and_gives_the_password(host: Engine) -> None:
     assert "--root-password-stdin" in hint and OUR_KEY in hint, "both cures, ready to be copied"
     given = await host.provision(root_password=SecretStr(host.machine.root_password))
     operation = await host.drive(given)
-    await assert_ready(host, operation.id)
+    await assert_ready(host, operation.id, asked=1)
     assert host.machine.passwords_seen[0] == host.machine.root_password
     events = host.rows("select message from operation_events where operation_id = %s", operation.id)
     assert any("trusted on first use, epoch 1" in str(message) for (message,) in events)
@@ -67,7 +67,7 @@ async def test_a_wrong_password_is_tried_once_and_a_person_is_asked_again(host: 
     assert host.machine.passwords_seen == ["wrong-password-of-root"], "more tries might get us banned"
     assert await host.stored_passwords() == 0
     operation = await host.drive(await host.provision(root_password=SecretStr(host.machine.root_password)))
-    await assert_ready(host, operation.id)
+    await assert_ready(host, operation.id, asked=1)
 
 
 async def test_somebody_puts_our_key_there_while_a_person_is_asked(host: Engine) -> None:
@@ -77,7 +77,7 @@ async def test_somebody_puts_our_key_there_while_a_person_is_asked(host: Engine)
     host.clock.advance(301)
     await host.look_again()
     operation = await host.drive(operation_id)
-    await assert_ready(host, operation.id)
+    await assert_ready(host, operation.id, asked=1)
     assert host.machine.passwords_seen == []
 
 
@@ -106,7 +106,7 @@ async def test_a_login_that_is_refused_is_tried_once(host: Engine) -> None:
     await _waits(host, operation_id)
     assert host.machine.passwords_seen == ["planted-and-wrong"]
     operation = await host.drive(await host.provision(root_password=SecretStr(host.machine.root_password)))
-    await assert_ready(host, operation.id)
+    await assert_ready(host, operation.id, asked=1)
     assert places_with(host.conninfo, ["planted-and-wrong", host.machine.root_password]) == set()
 
 

@@ -8,18 +8,22 @@ import pytest
 from sqlalchemy import select
 
 from lazaret.healing.model import Approval, Decision, RemedyOutcome
-from lazaret.healing.requests import hold
+from lazaret.healing.requests import hold, lift
 from lazaret.healing.steps.act import act
 from lazaret.healing.steps.ask_approval import ask_approval
 from lazaret.healing.steps.choose import choose
 from lazaret.healing.steps.diagnose import diagnose
 from lazaret.healing.steps.prove import prove, restore
 from lazaret.healing.steps.room import CLEARED_S
-from lazaret.healing.store import decide
+from lazaret.healing.store import decide, end_remedy
+from lazaret.healing.trigger import withdraw_recovery
+from lazaret.healing.wishes import NO_RUNG, WishKind
 from lazaret.incidents.model import UNPROVED
 from lazaret.incidents.store import get_incident
-from lazaret.operations.outcome import HELD_BACK, Retry, Wait
+from lazaret.operations.model import OperationStatus
+from lazaret.operations.outcome import HELD_BACK, Wait
 from lazaret.operations.run import run_step
+from lazaret.operations.store import get_operation
 from lazaret.provisioning.context import NoServices
 from lazaret.servers.access import HostKeyChanged, LoginRefused
 from lazaret.servers.model import RebuildPolicy
@@ -109,6 +113,29 @@ async def test_a_new_plan_has_rungs_of_its_own(recovery: Recovery) -> None:
     assert planned.update["rung"] == 1, "the answered question stays with the rung that it was about"
 
 
+async def test_the_wish_that_a_recovery_came_from_says_nothing_of_its_rungs(recovery: Recovery) -> None:
+    now = recovery.clock.now()
+    async with recovery.ctx.run.db.transaction() as session:
+        session.add(
+            Approval(
+                operation_id=recovery.ctx.run.operation_id,
+                server_handle=ONE,
+                rung=NO_RUNG,
+                remedy=WishKind.RECOVER,
+                wish={"reason": "it is lost"},
+                why="A robot asks.",
+                asked_at=now,
+                expires_at=now,
+                decision=Decision.APPROVED,
+                decided_at=now,
+            )
+        )
+    recovery.sees(REFUSED)
+    assert leads_on("choose", await choose(recovery.ctx, recovery.state), "ask_approval"), "the rung asks for itself"
+    await ask_approval(recovery.ctx, recovery.state)
+    assert [row.remedy for row in await recovery.approvals()] == [WishKind.RECOVER, "reboot"]
+
+
 # --- a worker that was away
 
 
@@ -127,13 +154,14 @@ async def test_a_rung_is_not_begun_on_a_look_of_long_ago(recovery: Recovery, awa
 # --- somebody else at work
 
 
-async def test_after_waiting_for_a_task_of_somebody_else_it_is_looked_anew(recovery: Recovery) -> None:
+async def test_a_task_of_somebody_else_is_waited_for_with_eyes_open(recovery: Recovery) -> None:
     _plan(recovery, "reboot")
     recovery.sees(REFUSED)
     chosen: Any = await choose(recovery.ctx, recovery.state)
     await recovery.provider.flush_firewall(next(iter(recovery.provider.machines)))  # in the provider's own panel
     result = await act(recovery.ctx, {**recovery.state, **chosen.update})
-    assert isinstance(result, Retry) and "busy" in result.error.message, result
+    assert isinstance(result, Wait) and "busy" in result.why and result.asks_for == HELD_BACK, result
+    assert await recovery.begun() == ["reboot begun"], "no try of the rung is used up"
     recovery.sees(reading(recovery.clock, docker=True))
     assert leads_on("act", await act(recovery.ctx, recovery.state), "restore"), "what they did has helped"
     assert [action for action, _ in recovery.provider.journal] == [Capability.FLUSH_FIREWALL], "no reboot of ours"
@@ -157,6 +185,47 @@ async def test_a_hold_in_the_middle_of_a_rung_is_no_failure_of_it(recovery: Reco
     await recovery.clock.sleep(301)
     assert leads_on("act", await act(recovery.ctx, state), "prove")  # type: ignore[arg-type]
     assert len(recovery.provider.journal) == 1
+
+
+async def test_a_set_up_that_touched_nothing_yet_looks_again(recovery: Recovery) -> None:
+    _plan(recovery, "provision_again")
+    await recovery.has_begun("provision_again")
+    recovery.sees(reading(recovery.clock, docker=True))
+    assert leads_on("act", await act(recovery.ctx, recovery.state), "restore")
+    assert await recovery.begun() == [f"provision_again {RemedyOutcome.NOT_NEEDED}"]
+
+
+async def test_the_end_of_a_hold_wakes_what_it_held_back(recovery: Recovery) -> None:
+    now = recovery.clock.now()
+    run = recovery.ctx.run
+    async with run.db.transaction() as session:
+        held = await hold(session, ONE, OPERATOR, at=now, reason="being moved")
+        operation = await get_operation(session, run.operation_id)
+        operation.status, operation.waiting_for = OperationStatus.WAITING.value, HELD_BACK
+        operation.waiting_until = now + timedelta(minutes=5)
+    async with run.db.transaction() as session:
+        await lift(session, held.id, OPERATOR, at=now)
+    async with run.db.transaction() as session:
+        assert (await get_operation(session, run.operation_id)).waiting_until == now
+
+
+@pytest.mark.parametrize(("step", "outcome", "kept"), [
+    ("restore", "helped", True), ("choose", "helped", False), ("restore", "not_needed", False)
+])  # fmt: skip
+async def test_what_waits_to_be_put_back_is_not_withdrawn_when_the_monitor_sees_the_server_well(
+    recovery: Recovery, step: str, outcome: str, kept: bool
+) -> None:
+    await recovery.has_begun("reboot")
+    run, now = recovery.ctx.run, recovery.clock.now()
+    async with run.db.transaction() as session:
+        await end_remedy(session, run.operation_id, 0, RemedyOutcome(outcome), "", at=now)
+        operation = await get_operation(session, run.operation_id, for_update=True)
+        operation.status, operation.step = OperationStatus.WAITING.value, step
+        incident = await get_incident(session, recovery.ctx.incident_id)
+        assert await withdraw_recovery(session, operation, incident, at=now) is not kept
+    async with run.db.transaction() as session:
+        status = (await get_operation(session, run.operation_id)).status
+        assert status == (OperationStatus.WAITING if kept else OperationStatus.CANCELLED)
 
 
 # --- what answers and is not in order

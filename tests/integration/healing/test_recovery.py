@@ -4,6 +4,7 @@ One fleet for all, in this order; each test leaves it well.
 """
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import asyncssh
 import pytest
@@ -49,7 +50,8 @@ async def test_power_lost_is_noticed_and_a_reboot_brings_it_back(scene: Scene) -
     assert (incident.incident_type, incident.cause) == ("server_unreachable", "silent")
     assert await scene.remedies(lost) == ["flush_firewall no_effect", "reboot helped"], await scene.story()
     assert (await scene.server(lost)).status == ServerStatus.READY
-    assert incident.began_at < incident.detected_at  # how soon: tests/unit/probing/test_detection.py
+    # How soon on an idle machine: tests/unit/probing/test_detection.py. This bounds the way from there to the table.
+    assert timedelta(0) < incident.detected_at - incident.began_at < timedelta(seconds=60)
     assert [await scene.incidents(other) for other in others] == [[], [], []], "nothing healthy is touched"
     await scene.until_watched()
 

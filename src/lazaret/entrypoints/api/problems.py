@@ -117,7 +117,8 @@ def _known(request: Request, error: LazaretError, redactor: Redactor) -> Respons
 
 
 def _away(request: Request, error: Exception, redactor: Redactor) -> Response:
-    logger.warning("api.database_away", error=type(error).__name__)
+    cause = getattr(error, "orig", None) or error  # without the statement
+    logger.warning("api.database_away", error=type(error).__name__, cause=str(cause)[:200])
     return _known(request, away(), redactor)
 
 

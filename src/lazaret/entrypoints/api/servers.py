@@ -140,7 +140,7 @@ async def change_server(handle: Handle, body: ServerChange, caller: Operator, of
         if body.status is not None:
             await _change_status(session, handle, body, actor, office)
         changed = await requests.describe(
-            session, handle, actor, at=now, rebuild_policy=body.rebuild_policy, notes=body.notes
+            session, handle, actor, at=now, rebuild_policy=body.rebuild_policy, notes=body.notes, reason=body.reason
         )
         return ServerAnswer.model_validate(changed)
 

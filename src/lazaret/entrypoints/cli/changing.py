@@ -18,7 +18,10 @@ async def change(
         RebuildPolicy | None,
         typer.Option(help="May a recovery reinstall it, which erases its data: never, after a yes, or by itself?"),
     ] = None,
-    notes: Annotated[str | None, typer.Option(help="What others should know of it.")] = None,
+    notes: Annotated[
+        str | None,
+        typer.Option(help="What others should know of it, in a line; by the API it may be longer, or empty."),
+    ] = None,
     status: Annotated[
         SetByHand | None,
         typer.Option(help="Out of automatic care; back into it, as what it is; out of service for good."),
@@ -32,5 +35,7 @@ async def change(
         now = here.clock.now()
         if status is not None:
             await set_status(session, handle, status, actor(), at=now, reason=reason)
-        server = await describe(session, handle, actor(), at=now, rebuild_policy=rebuild_policy, notes=notes)
+        server = await describe(
+            session, handle, actor(), at=now, rebuild_policy=rebuild_policy, notes=notes, reason=reason
+        )
     typer.echo(f"{handle} is {server.status}; reinstall in a recovery: {server.rebuild_policy}.")

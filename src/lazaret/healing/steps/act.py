@@ -1,5 +1,6 @@
 """Step: climb one rung. The budget is spent before the act; a provider call is made at most once, whatever crashes."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from lazaret.healing.acts import ACTS
@@ -9,7 +10,7 @@ from lazaret.healing.look import look_until_sure
 from lazaret.healing.model import RemedyOutcome, RemedyRun
 from lazaret.healing.remedy import Remedy
 from lazaret.healing.state import RecoveryState
-from lazaret.healing.steps.room import is_still_cleared, kept_back, lacks_a_yes
+from lazaret.healing.steps.room import is_still_cleared, kept_back, lacks_a_yes, wait_for_room
 from lazaret.healing.steps.step import Next, StepResult, to_a_person
 from lazaret.healing.store import end_remedy, recoveries_in_flight, remedy_of
 from lazaret.incidents.model import UNPROVED, IncidentStatus, TimelineKind
@@ -25,7 +26,7 @@ from lazaret.provisioning.context import StepContext
 from lazaret.provisioning.passwords import forget_password
 from lazaret.servers import store as servers
 from lazaret.servers.guard import OnHold
-from lazaret.servers.provider import Capability
+from lazaret.servers.provider import Capability, ProviderBusy
 from lazaret.servers.status import Party, ServerStatus, StatusEvent
 
 CALLS = {
@@ -34,6 +35,10 @@ CALLS = {
     Remedy.REINSTALL: Capability.REINSTALL,
 }
 """The remedies that are a call to the provider, which nothing takes back."""
+COMMANDS = frozenset(ACTS) - frozenset(CALLS)
+"""The remedies that run a command on the server: whether a dead worker's was run nobody can tell."""
+HANDS_ON = frozenset({"install_access_key", "converge"})
+"""The steps of provisioning that lay hands on the system that is there."""
 CHANGING_STEPS = frozenset({"reinstall", "reset_password", "install_access_key", "converge"})
 """The steps of provisioning from which on a server is not what it was."""
 TRIES = 3
@@ -50,6 +55,8 @@ async def act(ctx: HealingContext, state: RecoveryState) -> StepResult:
         return await _do(scoped, state, remedy)
     except OnHold:
         raise  # no failure of the rung: it waits
+    except ProviderBusy as error:
+        return await wait_for_room(ctx, remedy, error.message)
     except LazaretError as error:
         if error.retryable and await _tries(ctx, state["rung"]) < TRIES:
             return Retry(error)
@@ -60,8 +67,8 @@ async def _before_it(ctx: HealingContext, state: RecoveryState, remedy: Remedy) 
     """None: the rung has begun, its budget is spent, and it is to be climbed."""
     rung = state["rung"]
     if await _has_begun(ctx, rung):
-        if await _tries(ctx, rung) > TRIES:
-            return await _next_rung(ctx, state, f"{remedy} took too long each time.")
+        if await _tries(ctx, rung) > TRIES and not (remedy in CALLS and await was_made(ctx.run, CALLS[remedy])):
+            return await _set_up_failed(ctx, state, f"{remedy} took too long each time.")
         return await _still_needed(ctx, state, remedy)
     if not is_still_cleared(ctx, state):
         return Next("choose", "it was decided a while ago, and is looked at anew")
@@ -90,12 +97,11 @@ async def _still_needed(ctx: HealingContext, state: RecoveryState, remedy: Remed
     What was sent to the provider is waited for; setting up looks by itself, step by step. Whether a command on the
     server was run nobody can tell: when the trouble is not there any more, that is for `prove` to say.
     """
-    action = CALLS.get(remedy)
-    if remedy is Remedy.PROVISION_AGAIN or (action is not None and await was_made(ctx.run, action)):
+    if await _has_touched_it(ctx, state["rung"], remedy):
         return None
     condition = Condition(state["condition"])
     seen = await look_until_sure(ctx, condition)
-    if action is None and condition not in seen.conditions:
+    if remedy in COMMANDS and condition not in seen.conditions:
         return Next("prove", "what was begun is not needed any more, or has helped")
     if seen.is_over(condition):
         await _leave_undone(ctx, state, remedy, mark("{remedy} was not needed any more: {detail}"), seen.detail)
@@ -109,6 +115,15 @@ async def _still_needed(ctx: HealingContext, state: RecoveryState, remedy: Remed
     if isinstance(instead, Next):
         await _failed(ctx, state, instead.detail)
     return instead
+
+
+async def _has_touched_it(ctx: HealingContext, rung: int, remedy: Remedy) -> bool:
+    """Whether the rung has done what it is about, or has begun to: a call that was sent, a set-up past its looking."""
+    if remedy in CALLS:
+        return await was_made(ctx.run, CALLS[remedy])
+    if remedy is not Remedy.PROVISION_AGAIN:
+        return False
+    return await was_made(ctx.run, Capability.RESET_PASSWORD) or await _has_run(ctx, rung, HANDS_ON)
 
 
 async def _leave_undone(ctx: HealingContext, state: RecoveryState, remedy: Remedy, text: str, detail: str) -> None:
@@ -135,24 +150,29 @@ async def _set_up(ctx: HealingContext, state: RecoveryState, remedy: Remedy) -> 
             return Next("prove", f"{remedy} is done", {"helped_by": remedy.value})
         case Wait():
             return outcome
+        case Retry(error=ProviderBusy() as busy):
+            return await wait_for_room(ctx, remedy, busy.message)
         case Retry() if await _tries(ctx, state["rung"]) < TRIES:
             return outcome
         case Retry(error=error) | GiveUp(error=error):
-            await _mark_failed(ctx, error.message)
-            if await _has_changed_it(ctx, state["rung"]):
-                await _note_unproved(ctx, unproved=True)
-            return await _next_rung(ctx, state, f"{error.message} {error.hint}".strip())
+            return await _set_up_failed(ctx, state, f"{error.message} {error.hint}".strip())
     raise AssertionError(f"a workflow returned {outcome!r}")
 
 
-async def _has_changed_it(ctx: HealingContext, rung: int) -> bool:
-    """Whether the set-up got so far: one that failed because nobody answered has changed nothing."""
+async def _set_up_failed(ctx: HealingContext, state: RecoveryState, why: str) -> Next:
+    """A set-up that nobody answered has changed nothing; any other is not proved, whatever answers later."""
+    await _mark_failed(ctx, why)
+    if await _has_run(ctx, state["rung"], CHANGING_STEPS):
+        await _note_unproved(ctx, unproved=True)
+    return await _next_rung(ctx, state, why)
+
+
+async def _has_run(ctx: HealingContext, rung: int, names: Collection[str]) -> bool:
+    """Whether one of these steps was begun since this rung was."""
     async with ctx.run.db.transaction() as session:
         begun = await remedy_of(session, ctx.run.operation_id, rung)
         steps = await steps_of(session, ctx.run.operation_id)
-    return begun is not None and any(
-        step.name in CHANGING_STEPS and step.started_at >= begun.begun_at for step in steps
-    )
+    return begun is not None and any(step.name in names and step.started_at >= begun.begun_at for step in steps)
 
 
 async def _note_unproved(ctx: HealingContext, *, unproved: bool) -> None:

@@ -4,7 +4,7 @@ from lazaret.healing.context import HealingContext
 from lazaret.healing.diagnosis import is_other_trouble
 from lazaret.healing.gate import hands_off, held_back_from_putting_back
 from lazaret.healing.look import Look, look, look_until_sure
-from lazaret.healing.model import RemedyOutcome
+from lazaret.healing.model import DONE, RemedyOutcome
 from lazaret.healing.remedy import REMEDIES, Remedy
 from lazaret.healing.state import RecoveryState
 from lazaret.healing.steps.room import cleared, wait_for_room
@@ -15,7 +15,6 @@ from lazaret.probing.verdict import Condition
 
 LOOK_S = 2.0
 """Between two looks while an effect is waited for."""
-DONE = frozenset({RemedyOutcome.HELPED.value, RemedyOutcome.NO_EFFECT.value})
 FIREWALL_IS_BACK = frozenset({Remedy.REBOOT.value, Remedy.PROVISION_AGAIN.value, Remedy.REINSTALL.value})
 """The remedies that load the firewall's rules again."""
 
@@ -92,9 +91,11 @@ def _converge(ctx: HealingContext, state: RecoveryState) -> Next:
 async def _is_flushed(ctx: HealingContext) -> bool:
     """Whether this recovery flushed the packet filter, whatever helped in the end, and nothing puts it back since.
 
-    Setting up again counts as soon as it was begun: it is not begun for ever. What it left off, the monitor tells of.
+    Setting up again counts as soon as it was begun, unless it was left undone: it is not begun for ever. What it left
+    off, the monitor tells of.
     """
     async with ctx.run.db.transaction() as session:
         rows = [row for row in await remedies_for(session, ctx.incident_id) if row.operation_id == ctx.run.operation_id]
-    done = [row.remedy for row in rows if row.outcome in DONE or row.remedy == Remedy.PROVISION_AGAIN]
+    left = RemedyOutcome.NOT_NEEDED
+    done = [r.remedy for r in rows if r.outcome in DONE or (r.remedy == Remedy.PROVISION_AGAIN and r.outcome != left)]
     return Remedy.FLUSH_FIREWALL in done and FIREWALL_IS_BACK.isdisjoint(done[done.index(Remedy.FLUSH_FIREWALL) :])

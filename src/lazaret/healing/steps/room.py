@@ -60,7 +60,7 @@ def cleared(ctx: HealingContext) -> dict[str, str]:
 def is_still_cleared(ctx: HealingContext, state: RecoveryState) -> bool:
     """Whether the rung was cleared just now, and nothing can have changed meanwhile."""
     at = state.get("cleared_at")
-    return bool(at) and (ctx.run.clock.now() - datetime.fromisoformat(at)).total_seconds() <= CLEARED_S
+    return bool(at) and 0 <= (ctx.run.clock.now() - datetime.fromisoformat(at)).total_seconds() <= CLEARED_S
 
 
 def _is_too_old(ctx: HealingContext, approval: Approval) -> bool:

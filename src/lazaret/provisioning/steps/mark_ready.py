@@ -1,10 +1,12 @@
 """Steps: bring the services back where they may be gone, and as the very last write say that the server is ready."""
 
+from lazaret.alerting.model import Level
 from lazaret.alerting.outbox import notify_admins
 from lazaret.deployments.redeploy import ServicesNotBack
 from lazaret.incidents import store as incidents
 from lazaret.incidents.model import IncidentType
 from lazaret.kernel import audit
+from lazaret.kernel.i18n import mark
 from lazaret.operations.outcome import Advance, Done, Outcome
 from lazaret.provisioning.context import StepContext
 from lazaret.servers import store as servers
@@ -12,6 +14,16 @@ from lazaret.servers.status import OPERATIONAL, Party, ServerStatus, StatusEvent
 
 OVER_WHEN_READY = (IncidentType.PROVISIONING_FAILED, IncidentType.HOST_KEY_CHANGED)
 """What a server that was just proved by its pinned key no longer suffers from."""
+
+
+MESSAGES = {
+    (False, False): mark("Server {handle} ({address}) is {status}."),
+    (True, False): mark("Server {handle} ({address}) is {status}. Services redeployed: {services}."),
+    (True, True): mark(
+        "Server {handle} ({address}) is {status}. Services redeployed: {services}. Not back: {missing}."
+    ),
+}
+"""By whether services were brought back, and whether some were not."""
 
 
 async def redeploy_services(ctx: StepContext) -> Outcome:
@@ -22,15 +34,18 @@ async def redeploy_services(ctx: StepContext) -> Outcome:
     async with ctx.run.db.transaction() as session:
         if not await ctx.parts.redeployer.has_services(session, ctx.run.handle):
             return Advance("no services to bring back")
+    missing: list[str] = []
     try:
         names = await ctx.parts.redeployer.redeploy(ctx.run, ctx.run.handle)
     except ServicesNotBack as error:
         if snapshot.is_incident_recovery:
             raise
         # The server that somebody ordered is there and proved. The monitor opens an incident for what is missing.
-        names = list(error.back)
+        names, missing = list(error.back), list(error.missing)
     async with ctx.run.apply() as (_, operation):
-        operation.result = {**operation.result, "services_redeployed": names}
+        operation.result = {**operation.result, "services_redeployed": names, "services_missing": missing}
+    if missing:
+        return Advance(f"services brought back: {', '.join(names) or 'none'}; not back: {', '.join(missing)}")
     return Advance(f"services brought back: {', '.join(names) or 'none'}")
 
 
@@ -57,12 +72,11 @@ async def mark_ready(ctx: StepContext) -> Outcome:
             )
             for over in OVER_WHEN_READY:
                 await incidents.resolve_open(session, server.handle, over, audit.WORKER, at=now)
-            services = operation.result.get("services_redeployed")
+            services, missing = (operation.result.get(f"services_{name}") for name in ("redeployed", "missing"))
             notify_admins(
                 session,
-                "Server {handle} ({address}) is {status}."
-                if services is None
-                else "Server {handle} ({address}) is {status}. Services redeployed: {services}.",
+                MESSAGES[services is not None, bool(missing)],
+                Level.WARNING if missing else Level.INFO,
                 at=now,
                 server_handle=server.handle,
                 operation_id=operation.id,
@@ -70,6 +84,7 @@ async def mark_ready(ctx: StepContext) -> Outcome:
                 address=server.public_ip,
                 status=server.status,
                 services=len(services or ()),
+                missing=", ".join(missing or ()),
             )
         result = {**operation.result, "status": server.status}
     return Done(f"{ctx.run.handle} is {result['status']}", result=result)
