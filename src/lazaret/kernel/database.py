@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
 
 from lazaret.kernel.errors import Misconfigured, Unavailable
+from lazaret.kernel.i18n import mark
 
 WRITE_IT = "Write postgresql://user:password@host:5432/name."
 
@@ -158,7 +159,7 @@ def is_away(error: BaseException) -> bool:
 
 def away() -> Unavailable:
     """What an edge tells of an error that `is_away`."""
-    return Unavailable("The database does not answer.", hint="Try again in a moment.")
+    return Unavailable(mark("The database does not answer."), hint=mark("Try again in a moment."))
 
 
 async def driver_connection(session: AsyncSession) -> psycopg.AsyncConnection[Any]:
