@@ -6,14 +6,14 @@ may be forgotten.
 """
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.healing.incidents_of import WATCHED_TYPES, kind_of
 from lazaret.healing.responder import Responder, kept_open, present_in
-from lazaret.incidents.model import OPEN, Incident, IncidentType
+from lazaret.incidents.model import OPEN, Incident, IncidentStatus, IncidentType
 from lazaret.kernel.database import Database
 from lazaret.operations.model import Operation
 from lazaret.probing.monitor import Monitor
@@ -22,6 +22,8 @@ from lazaret.probing.watcher import Watcher
 
 SECOND_LOOK_S = 5.0
 """Between two comparisons."""
+LOOK_LASTS = timedelta(seconds=5)
+"""A look that found nobody began at most so long before it is noted."""
 
 
 async def look_again(db: Database, monitor: Monitor, responder: Responder) -> list[str]:
@@ -33,12 +35,15 @@ async def look_again(db: Database, monitor: Monitor, responder: Responder) -> li
         recorded = await _recorded(session)
         candidates = [handle for handle in watchers if handle in recorded or _is_troubled(watchers[handle])]
         ended = await _last_operations(session, candidates)
+        proved = await _last_proofs(session, candidates)
     again = []
     for handle in candidates:
         watcher, verdict = watchers[handle], watchers[handle].verdict
         if not monitor.was_told(handle, verdict):
             continue  # its change is being judged right now
-        if differs(verdict, recorded.get(handle, set())) and _is_fresh(watcher, verdict, ended.get(handle)):
+        if differs(verdict, recorded.get(handle, set())) and _is_fresh(
+            watcher, verdict, ended.get(handle), proved.get(handle)
+        ):
             await responder.on_verdict(watcher, verdict)
             again.append(handle)
     return again
@@ -57,10 +62,18 @@ def _is_troubled(watcher: Watcher) -> bool:
     return watcher.watch.lost is not None or bool(watcher.watch.symptoms)
 
 
-def _is_fresh(watcher: Watcher, verdict: Verdict, operation_ended_at: datetime | None) -> bool:
-    """Whether this was seen after the last operation ended, which may have caused or mended it."""
+def _is_fresh(
+    watcher: Watcher, verdict: Verdict, operation_ended_at: datetime | None, proved_at: datetime | None
+) -> bool:
+    """Whether this was seen after the last operation ended, which may have caused or mended it.
+
+    A worker may prove a come-back before the monitor sees it, and its operation ends a moment after its incident: a
+    loss counts only by a look that was begun after the proof.
+    """
     if verdict.phase is Phase.LOST:
         seen_at = watcher.watch.bad[-1].at if watcher.watch.bad else None
+        if seen_at is not None and proved_at is not None and seen_at <= proved_at + LOOK_LASTS:
+            return False
     else:
         seen_at = watcher.reading.at if watcher.reading is not None else None
         going: set[Condition] = {condition for condition, _ in watcher.watch.clearing}
@@ -92,3 +105,13 @@ async def _last_operations(session: AsyncSession, handles: Collection[str]) -> M
         .group_by(Operation.server_handle)
     )
     return {handle: at for handle, at in rows if at is not None}
+
+
+async def _last_proofs(session: AsyncSession, handles: Collection[str]) -> Mapping[str, datetime]:
+    """When the newest incident of each server was resolved, which takes a proof."""
+    rows = await session.execute(
+        select(Incident.server_handle, func.max(Incident.resolved_at))
+        .where(Incident.server_handle.in_(handles), Incident.status == IncidentStatus.RESOLVED.value)
+        .group_by(Incident.server_handle)
+    )
+    return {str(handle): at for handle, at in rows if at is not None}

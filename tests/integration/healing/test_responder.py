@@ -13,7 +13,7 @@ from lazaret.healing.model import Approval, RemedyRun
 from lazaret.healing.requests import hold, lift
 from lazaret.healing.responder import Responder
 from lazaret.healing.return_to_service import return_to_service
-from lazaret.healing.second_look import look_again
+from lazaret.healing.second_look import LOOK_LASTS, look_again
 from lazaret.healing.store import get_approval, list_approvals
 from lazaret.healing.storms import weigh_storm
 from lazaret.healing.trigger import Pursuit
@@ -364,6 +364,24 @@ async def test_a_firewall_that_goes_off_during_a_recovery_without_our_doing_is_t
         IncidentType.RESOURCE_EXHAUSTED,
         IncidentType.SECURITY_DRIFT,
     ]
+
+
+async def test_who_was_proved_to_be_back_is_not_lost_by_a_look_of_before(ward: Ward) -> None:
+    """The worker's proof ends the incident; its operation ends a moment later, and the monitor looks once in 15 s."""
+    await ward.sees(ONE, lost())
+    (incident,) = await ward.incidents()
+    looked_at = ward.clock.now()
+    ward.clock.advance(2)
+    async with ward.office.db.transaction() as session:
+        live = await live_operation(session, ONE, for_update=True)
+        assert live is not None
+        live.status = OperationStatus.RUNNING.value
+        await change_incident(session, incident.id, IncidentStatus.RESOLVED, audit.WORKER, at=ward.clock.now())
+    for seen_at in (looked_at, ward.clock.now() + timedelta(seconds=1)):
+        assert await _again(ward, FakeMonitor(ONE, lost(), seen_at=seen_at)) == []
+    assert [row.status for row in await ward.incidents()] == [IncidentStatus.RESOLVED]
+    after = ward.clock.now() + LOOK_LASTS + timedelta(seconds=1)
+    assert await _again(ward, FakeMonitor(ONE, lost(), seen_at=after)) == [ONE], "lost again is lost"
 
 
 async def test_who_came_back_while_its_recovery_ran_does_not_stay_in_error_when_that_fails(ward: Ward) -> None:
