@@ -1,10 +1,8 @@
 """What agents may not replace: a service whose secrets they cannot give."""
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from lazaret.deployments.model import ServiceDeployment
-from lazaret.deployments.store import PRESENT, get_release
+from lazaret.deployments.store import get_release, present_services
 from lazaret.kernel.errors import Conflict
 
 
@@ -16,14 +14,7 @@ class HasSecrets(Conflict):
 
 async def refuse_to_lose_secrets(session: AsyncSession, project: str, name: str, *, handle: str | None = None) -> None:
     """Raise `HasSecrets` when the service has secrets on this server, or anywhere when no server is named."""
-    statement = select(ServiceDeployment).where(
-        ServiceDeployment.project_id == project,
-        ServiceDeployment.service_name == name,
-        ServiceDeployment.status.in_(PRESENT),
-    )
-    if handle is not None:
-        statement = statement.where(ServiceDeployment.server_handle == handle)
-    for deployment in await session.scalars(statement.order_by(ServiceDeployment.id)):
+    for deployment in await present_services(session, project, name, handle=handle):
         if deployment.version is None:
             continue
         if (await get_release(session, deployment.id, deployment.version)).spec.get("secret_names"):

@@ -3,7 +3,7 @@
 What Lazaret does to a server for a deployment goes through here, and the guard is asked each time.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,8 +16,6 @@ from lazaret.kernel.secrets import Redactor, SecretStore
 from lazaret.operations.run import OperationRun
 from lazaret.servers.access import PortState, RemoteAccess, SshEndpoint
 from lazaret.servers.configuration import ConfigurationRunner, PlaybookResult, TaskEvent
-from lazaret.servers.guard import require_touchable
-from lazaret.servers.model import Server
 from lazaret.servers.permissions import Permissions
 from lazaret.servers.store import get_server, target_of
 
@@ -52,10 +50,6 @@ class DeployParts:
     redactor: Redactor
     permissions: Permissions
 
-    def require_touchable(self, server: Server, *, holds: Collection[str] = ()) -> None:
-        """Raise `TouchRefused` unless the guard lets this server be touched now."""
-        require_touchable(target_of(server), managed_ids=self.permissions.ids_of(server.provider), holds=holds)
-
 
 async def play(
     parts: DeployParts,
@@ -69,7 +63,8 @@ async def play(
     """Run the playbook. Raises `TouchRefused`, `DeployFailed`, `ServerUnreachable`, and what the runner raises."""
     async with run.db.transaction() as session:
         server = await get_server(session, deployment.server_handle)
-        parts.require_touchable(server)  # without the holds: what a hold finds at work goes on to its end
+        # Without the holds: what a hold finds at work goes on to its end.
+        parts.permissions.require_touchable(target_of(server))
         running = await store.specs_running(session, [server.handle])
     ports = {other.port for other, kept in running if kept.get("is_public") and other.id != deployment.id}
     if state == "deployed" and spec is not None and spec.is_public:

@@ -36,7 +36,8 @@ class Redeployer:
             running = await store.specs_running(session, [handle])
         by_name = {deployment.service_name: deployment for deployment, _ in running}
         order = start_order({d.service_name: spec.get("depends_on", ()) for d, spec in running})
-        back, failed = [], []
+        back: list[str] = []
+        failed: dict[str, str] = {}
         for name in order:
             deployment = by_name[name]
             assert deployment.version is not None
@@ -45,14 +46,14 @@ class Redeployer:
             except TouchRefused:
                 raise
             except LazaretError as error:
-                failed.append(f"{name}: {error.message}")
+                failed[name] = error.message
                 await run.note(f"{name} did not come back: {error.message}")
                 continue
             back.append(name)
             await run.note(detail)
         if failed:
-            missing = [name for name in order if name not in back]
-            raise ServicesNotBack(f"Not brought back: {'; '.join(failed)}", back=back, missing=missing)
+            told = [f"{name}: {why}" for name, why in failed.items()]
+            raise ServicesNotBack(f"Not brought back: {'; '.join(told)}", back=back, missing=list(failed))
         return back
 
     async def has_services(self, session: AsyncSession, handle: str) -> bool:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import SecretStr
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lazaret.deployments.model import DeploymentStatus, ReleaseOutcome, ServiceDeployment, ServiceRelease
@@ -56,17 +56,27 @@ async def present_service(
     session: AsyncSession, project: str, name: str, *, handle: str | None = None, for_update: bool = False
 ) -> ServiceDeployment | None:
     """The service of a project where it is, or is about to be; on this server, where one is named."""
+    statement = _present(project, name, handle)
+    if for_update:
+        statement = statement.with_for_update()
+    found: ServiceDeployment | None = await session.scalar(statement.limit(1))
+    return found
+
+
+async def present_services(
+    session: AsyncSession, project: str, name: str, *, handle: str | None = None
+) -> list[ServiceDeployment]:
+    """The same wherever it is, oldest first."""
+    return list(await session.scalars(_present(project, name, handle).order_by(ServiceDeployment.id)))
+
+
+def _present(project: str, name: str, handle: str | None) -> Select[ServiceDeployment]:
     statement = select(ServiceDeployment).where(
         ServiceDeployment.project_id == project,
         ServiceDeployment.service_name == name,
         ServiceDeployment.status.in_(PRESENT),
     )
-    if handle is not None:
-        statement = statement.where(ServiceDeployment.server_handle == handle)
-    if for_update:
-        statement = statement.with_for_update()
-    found: ServiceDeployment | None = await session.scalar(statement.limit(1))
-    return found
+    return statement if handle is None else statement.where(ServiceDeployment.server_handle == handle)
 
 
 async def running_on(session: AsyncSession, handle: str) -> list[ServiceDeployment]:

@@ -14,13 +14,13 @@ from lazaret.deployments.spec import NoLongerAdmitted, ServiceSpec, check_still_
 from lazaret.kernel import audit
 from lazaret.kernel.errors import LazaretError
 from lazaret.operations.intents import require_in_order
-from lazaret.operations.outcome import HELD_BACK, Advance, Done, GiveUp, Outcome, Retry, Wait
-from lazaret.operations.run import HELD, OperationRun, run_step
+from lazaret.operations.outcome import Advance, Done, GiveUp, Outcome, Retry, Wait
+from lazaret.operations.run import OperationRun, run_step, until_released
 from lazaret.operations.store import get_operation
 from lazaret.servers.guard import OnHold, TouchRefused
 from lazaret.servers.model import Server
 from lazaret.servers.status import Party, ServerStatus, StatusEvent
-from lazaret.servers.store import change_status, get_server, holds_on
+from lazaret.servers.store import change_status, get_server, holds_on, target_of
 
 DEADLINE_S = 1200.0
 
@@ -64,10 +64,10 @@ class DeployWorkflow:
             server = await get_server(session, run.handle)
             holds = await holds_on(session, run.handle, at=now)
         try:
-            self._parts.require_touchable(server, holds=[hold.reason for hold in holds])
+            self._parts.permissions.require_touchable(target_of(server), holds=[hold.reason for hold in holds])
             require_in_order(server)
         except OnHold as held:
-            return Wait(str(held), asks_for=HELD_BACK, until=now + HELD)
+            return until_released(run, held)
         except LazaretError as refused:
             return GiveUp(refused)
         return None

@@ -5,17 +5,17 @@ lost for a monitor that waits for two, and so is one to which only the monitor's
 such an incident, the monitor would open it anew at its next knock, and so on without end.
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from lazaret.healing.context import HealingContext
 from lazaret.healing.incidents_of import LOST_TYPES
 from lazaret.healing.look import Look
 from lazaret.healing.state import RecoveryState
+from lazaret.healing.steps.room import look_again_soon, said_since
 from lazaret.healing.steps.step import Next, looked
-from lazaret.incidents.model import Incident, TimelineKind
-from lazaret.incidents.store import newest_of
+from lazaret.incidents.model import Incident
 from lazaret.kernel.i18n import mark
-from lazaret.operations.outcome import HELD_BACK, Wait
+from lazaret.operations.outcome import Wait
 from lazaret.probing.store import is_held_for_lost
 
 AGREE_S = 300.0
@@ -40,17 +40,7 @@ async def await_agreement(
     async with ctx.run.db.transaction() as session:
         if not await is_held_for_lost(session, ctx.run.handle, since=incident.detected_at, at=now):
             return None
-    if now - await _since(ctx) < timedelta(seconds=max(AGREE_S, 2 * ctx.parts.rules.knock_s)):
-        return Wait(NOT_SEEN_YET, asks_for=HELD_BACK, until=now + timedelta(seconds=ctx.parts.look_again_s))
+    if now - await said_since(ctx, NOT_SEEN_YET) < timedelta(seconds=max(AGREE_S, 2 * ctx.parts.rules.knock_s)):
+        return look_again_soon(ctx, NOT_SEEN_YET)
     known = {"because": THEY_DISAGREE, "condition": incident.cause, **looked(ctx, seen)}
     return Next("hand_over", THEY_DISAGREE, known)
-
-
-async def _since(ctx: HealingContext) -> datetime:
-    """When the timeline was told of this wait: now, where nothing has been said of it."""
-    async with ctx.run.db.transaction() as session:
-        newest = await newest_of(session, ctx.incident_id, limit=1)
-    if newest and newest[0].message == NOT_SEEN_YET:
-        return newest[0].at
-    await ctx.tell(TimelineKind.DECISION, NOT_SEEN_YET)
-    return ctx.run.clock.now()

@@ -20,7 +20,7 @@ from lazaret.incidents.store import open_of
 from lazaret.kernel.clock import Clock
 from lazaret.servers import store as servers
 from lazaret.servers.access import PortState, RemoteAccess
-from lazaret.servers.guard import TouchRefused, require_touchable
+from lazaret.servers.guard import TouchRefused
 from lazaret.servers.model import MaintenanceWindow, Server
 from lazaret.servers.status import ServerStatus
 
@@ -88,8 +88,7 @@ async def _forbidden(ctx: HealingContext, session: AsyncSession) -> HeldBack | N
             f"maintenance window until {window.ends_at:%Y-%m-%d %H:%M} UTC: {window.reason}", window.ends_at
         )
     try:
-        listed = ctx.parts.provisioning.permissions.ids_of(server.provider)
-        require_touchable(servers.target_of(server), managed_ids=listed)
+        ctx.parts.provisioning.permissions.require_touchable(servers.target_of(server))
     except TouchRefused as refused:
         return HeldBack(refused.message, for_a_person=True)
     return None

@@ -10,7 +10,7 @@ from lazaret.healing.model import Approval, Decision, Evidence, RemedyOutcome, R
 from lazaret.kernel.errors import NotFound
 from lazaret.kernel.metrics import REMEDIES
 from lazaret.operations.model import LIVE, Operation, OperationKind, OperationStatus
-from lazaret.probing.store import health_by_the_living
+from lazaret.probing.model import ServerHealth
 from lazaret.probing.verdict import Phase
 
 BUDGET_DAY = timedelta(hours=24)
@@ -75,9 +75,9 @@ async def approval_of(session: AsyncSession, operation_id: int, rung: int) -> Ap
     return found
 
 
-async def senses_that_agree(session: AsyncSession, handle: str, *, at: datetime) -> int:
-    """How many see the server lost: living monitors, and the worker who asks."""
-    return 1 + sum(row.phase == Phase.LOST for row in await health_by_the_living(session, handle, at=at))
+def senses_that_agree(health: Sequence[ServerHealth]) -> int:
+    """How many see the server lost: the living monitors whose rows these are, and the worker who asks."""
+    return 1 + sum(row.phase == Phase.LOST for row in health)
 
 
 async def approvals_by_id(session: AsyncSession, ids: Collection[int]) -> list[Approval]:

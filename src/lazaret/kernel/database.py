@@ -157,6 +157,11 @@ def is_away(error: BaseException) -> bool:
     return error.__cause__ is not None and is_away(error.__cause__)
 
 
+def without_statement(error: BaseException) -> BaseException:
+    """What the driver said: SQLAlchemy's own error carries the statement as well, which says nothing to a person."""
+    return getattr(error, "orig", None) or error
+
+
 def away() -> Unavailable:
     """What an edge tells of an error that `is_away`."""
     return Unavailable(mark("The database does not answer."), hint=mark("Try again in a moment."))

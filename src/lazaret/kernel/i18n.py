@@ -9,9 +9,6 @@ import io
 from functools import cache
 from importlib.resources import files
 
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
-
 LANGUAGES = ("en", "ru")
 """What Lazaret speaks; the first is what the texts are written in."""
 
@@ -30,6 +27,9 @@ def translator(language: str) -> gettext.NullTranslations:
     """The catalogue of a language. One that we do not speak gives English."""
     if language not in LANGUAGES[1:]:
         return gettext.NullTranslations()
+    from babel.messages.mofile import write_mo  # noqa: PLC0415 - every command marks texts, few translate them
+    from babel.messages.pofile import read_po  # noqa: PLC0415
+
     source = files("lazaret").joinpath("locale", language, "LC_MESSAGES", "lazaret.po")
     compiled = io.BytesIO()
     with source.open("rb") as catalogue:

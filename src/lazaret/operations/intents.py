@@ -17,7 +17,6 @@ from lazaret.operations import store
 from lazaret.operations.model import Operation, OperationKind, OperationStatus
 from lazaret.operations.queue import Queue
 from lazaret.servers import store as servers
-from lazaret.servers.guard import require_touchable
 from lazaret.servers.model import Server
 from lazaret.servers.permissions import Permissions
 from lazaret.servers.status import OPERATIONAL, Party, ServerStatus, StatusEvent
@@ -70,8 +69,7 @@ class Intents:
 
     def require_touchable(self, server: Server, *, holds: Collection[str] = ()) -> None:
         """Raise `TouchRefused` unless the guard lets this server be touched."""
-        listed = self.permissions.ids_of(server.provider)
-        require_touchable(servers.target_of(server), managed_ids=listed, holds=holds)
+        self.permissions.require_touchable(servers.target_of(server), holds=holds)
 
     async def provision(self, session: AsyncSession, handle: str, intent: Intent, *, at: datetime) -> Operation:
         """Set the server up (again); data stays. Raises `TouchRefused`, `OperationInProgress` or `NotProvisionable`."""

@@ -114,12 +114,17 @@ def _outcome_of(run: OperationRun, name: str, error: Exception, *, deadline_s: f
         case ProviderThrottled(wait_s=wait_s):
             return Retry(error, after_s=wait_s)
         case OnHold():
-            return Wait(str(error), asks_for=HELD_BACK, until=run.clock.now() + HELD)
+            return until_released(run, error)
         case LazaretError():
             return Retry(error) if error.retryable else GiveUp(error)
     logger.error("step.failed", operation=run.operation_id, step=name, exc_info=error)
     message = run.redactor.clean(f"{type(error).__name__}: {error}")[:300]
     return Retry(UnexpectedFailure(f"The step {name} failed: {message}", hint="The log has the details."))
+
+
+def until_released(run: OperationRun, held: OnHold) -> Wait:
+    """The wait for the end of a hold."""
+    return Wait(str(held), asks_for=HELD_BACK, until=run.clock.now() + HELD)
 
 
 async def _begin_step(run: OperationRun, name: str, deadline_s: float) -> int:

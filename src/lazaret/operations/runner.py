@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from lazaret.kernel import audit
 from lazaret.kernel.clock import Clock
 from lazaret.kernel.correlation import REQUEST_ID, bound
-from lazaret.kernel.database import Database, is_away
+from lazaret.kernel.database import Database, is_away, without_statement
 from lazaret.kernel.errors import LazaretError, Misconfigured
 from lazaret.kernel.logging import get_logger
 from lazaret.kernel.loops import end_tasks
@@ -250,8 +250,7 @@ class Runner:
     async def _end_inconclusive(self, run: OperationRun, error: Exception) -> None:
         """A failure, whatever it was; of what follows from that, as much as can be written down."""
         now = self._clock.now()
-        cause = getattr(error, "orig", None) or error  # without the statement, which says nothing to a person
-        text = self._redactor.clean(f"{type(error).__name__}: {cause}")[:300]
+        text = self._redactor.clean(f"{type(error).__name__}: {without_statement(error)}")[:300]
         failure = Inconclusive(f"How it ended could not be written down: {text}", hint="The log has the details.")
         async with run.apply() as (session, operation):
             store.finish(operation, OperationStatus.FAILED, at=now)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import String, cast, func, literal, or_, select, text
+from sqlalchemy import Select, String, cast, func, literal, or_, select, text
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -210,12 +210,15 @@ async def health_of(session: AsyncSession, handle: str) -> list[ServerHealth]:
 
 async def health_by_the_living(session: AsyncSession, handle: str, *, at: datetime) -> list[ServerHealth]:
     """The verdicts of monitors that live: what a dead one said last is no sense that agrees."""
-    rows = await session.scalars(
+    return list(await session.scalars(_by_the_living(handle, at)))
+
+
+def _by_the_living(handle: str, at: datetime) -> Select[ServerHealth]:
+    return (
         select(ServerHealth)
         .join(Monitor, Monitor.id == ServerHealth.monitor)
         .where(ServerHealth.server_handle == handle, Monitor.seen_at > at - timedelta(seconds=ALIVE_S))
     )
-    return list(rows)
 
 
 async def is_held_for_lost(session: AsyncSession, handle: str, *, since: datetime, at: datetime) -> bool:
@@ -227,17 +230,7 @@ async def is_held_for_lost(session: AsyncSession, handle: str, *, since: datetim
         ServerHealth.phase.in_([Phase.LOST.value, Phase.RETURNING.value]),
         ServerHealth.updated_at <= since,
     )
-    rows = (
-        select(ServerHealth.monitor)
-        .join(Monitor, Monitor.id == ServerHealth.monitor)
-        .where(
-            ServerHealth.server_handle == handle,
-            Monitor.seen_at > at - timedelta(seconds=ALIVE_S),
-            ~Monitor.is_blind,
-            holds,
-        )
-    )
-    return await session.scalar(rows.limit(1)) is not None
+    return await session.scalar(_by_the_living(handle, at).where(~Monitor.is_blind, holds).limit(1)) is not None
 
 
 async def samples_of(session: AsyncSession, handle: str, *, since: datetime) -> list[ReadingSample]:

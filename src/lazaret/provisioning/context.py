@@ -1,6 +1,6 @@
 """What a provisioning step may use: the parts wired at start, and what the tables say of the server right now."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from lazaret.operations.store import get_operation
 from lazaret.servers import store as servers
 from lazaret.servers.access import KeyLogin, RemoteAccess, SshEndpoint
 from lazaret.servers.configuration import ConfigurationRunner
-from lazaret.servers.guard import Target, require_same_machine, require_touchable
+from lazaret.servers.guard import Target, require_same_machine
 from lazaret.servers.model import Server
 from lazaret.servers.permissions import Permissions
 from lazaret.servers.provider import Provider, ServerDetails
@@ -156,21 +156,18 @@ class StepContext:
 
     async def require_managed(self) -> None:
         """Raise `TouchRefused` when the operator took the server off the list since the operation began."""
-        snapshot = await self.snapshot()
-        self._require(snapshot.target)
+        self.parts.permissions.require_touchable((await self.snapshot()).target)
 
     async def prove_touchable(self, snapshot: Snapshot) -> ServerDetails:
         """The provider's fresh details, after proving that this is the machine and that it may be touched now."""
         async with self.run.db.transaction() as session:
             server = await servers.get_server(session, self.run.handle)
             holds = await servers.holds_on(session, self.run.handle, at=self.run.clock.now())
-            self._require(servers.target_of(server), holds=[hold.reason for hold in holds])
+            reasons = [hold.reason for hold in holds]
+            self.parts.permissions.require_touchable(servers.target_of(server), holds=reasons)
         details = await snapshot.provider.get_server(snapshot.target.provider_id, fresh=True)
         require_same_machine(snapshot.target, details)
         return details
-
-    def _require(self, target: Target, *, holds: Sequence[str] = ()) -> None:
-        require_touchable(target, managed_ids=self.parts.permissions.ids_of(target.provider), holds=holds)
 
 
 def _snapshot_of(server: Server, provider: Provider, operation: Operation) -> Snapshot:

@@ -1,7 +1,6 @@
 """Deployments in a worker's hands, on real tables: a playbook that says what a test wants, a list that may change."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +26,13 @@ from lazaret.operations.run import OperationRun
 from lazaret.operations.runner import HELD_S, Runner
 from lazaret.operations.store import get_operation
 from lazaret.servers.access import SshEndpoint
-from lazaret.servers.configuration import PlaybookResult, TaskEvent
+from lazaret.servers.configuration import PlaybookResult
 from lazaret.servers.guard import TouchRefused
 from lazaret.servers.permissions import Permissions
 from lazaret.servers.status import Party, StatusEvent
 from lazaret.servers.store import change_status, get_server
 from tests.fakes.access import FakeAccess
+from tests.fakes.configuration import FakeConfiguration
 from tests.integration.rows import add_server, measured
 
 PERSON = audit.Actor("tester", audit.Channel.CLI)
@@ -42,29 +42,22 @@ AWAY = PlaybookResult(False, 0, 1.0, unreachable=True, error="no route to host")
 BAD = PlaybookResult(False, 1, 1.0, error="web is not healthy after 60 s")
 
 
-@dataclass
-class Playbooks:
-    """Fulfils `ConfigurationRunner`: the next of `results`, else all is well; `meanwhile` happens during a run."""
+class Playbooks(FakeConfiguration):
+    """The next of `results`, else all is well; `meanwhile` happens during a run."""
 
-    played: list[str] = field(default_factory=list)
-    results: list[PlaybookResult] = field(default_factory=list)
-    meanwhile: Callable[[], Awaitable[None] | None] = lambda: None
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: Callable[[], Awaitable[None] | None] = lambda: None
 
-    async def run(
-        self,
-        playbook: str,
-        endpoint: SshEndpoint,
-        *,
-        host_keys: Sequence[str],
-        private_key: Path,
-        variables: Mapping[str, Any],
-        on_event: Callable[[TaskEvent], Awaitable[None]],
-        timeout_s: float,
-    ) -> PlaybookResult:
-        self.played.append(variables["service_state"])
+    @property
+    def played(self) -> list[str]:
+        return [variables["service_state"] for variables in self.runs]
+
+    async def run(self, playbook: str, endpoint: SshEndpoint, **how: Any) -> PlaybookResult:
         if (happening := self.meanwhile()) is not None:
             await happening
-        return self.results.pop(0) if self.results else GOOD
+        self.results = self.results or [GOOD]
+        return await super().run(playbook, endpoint, **how)
 
 
 class Quay:
@@ -103,7 +96,7 @@ class Quay:
 
     async def has_good(self) -> None:
         assert (await self.run(await self.deploy())).status == OperationStatus.SUCCEEDED
-        self.playbooks.played.clear()
+        self.playbooks.runs.clear()
 
     async def freeze(self) -> int:
         async with self.office.db.transaction() as session:

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from lazaret.entrypoints.dashboard.app import is_page
 from lazaret.entrypoints.dashboard.web import error_page
 from lazaret.kernel.correlation import carried, new_request_id, request_id
-from lazaret.kernel.database import away, is_away
+from lazaret.kernel.database import away, is_away, without_statement
 from lazaret.kernel.errors import Category, InvalidInput, LazaretError, NotFound
 from lazaret.kernel.logging import get_logger
 from lazaret.kernel.secrets import Redactor
@@ -117,8 +117,7 @@ def _known(request: Request, error: LazaretError, redactor: Redactor) -> Respons
 
 
 def _away(request: Request, error: Exception, redactor: Redactor) -> Response:
-    cause = getattr(error, "orig", None) or error  # without the statement
-    logger.warning("api.database_away", error=type(error).__name__, cause=str(cause)[:200])
+    logger.warning("api.database_away", error=type(error).__name__, cause=str(without_statement(error))[:200])
     return _known(request, away(), redactor)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter
 from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.datastructures import FormData
 from starlette.responses import Response
 
 from lazaret.deployments.model import ServiceDeployment
@@ -187,31 +188,21 @@ def _charts(visit: Visit, samples: Sequence[ReadingSample], since: datetime) -> 
 async def act(visit: Acting, handle: Handle, action: str) -> Response:
     """Provision, rebuild, hold, release, maintenance, rebuild policy."""
     form = await visit.request.form()
-    reason = text_of(form, "reason")
 
     async def do() -> str:
         async with visit.office.db.transaction() as session:
-            if action == "policy":
-                return await _set_policy(visit, session, handle, text_of(form, "policy"))
-            return await _act(visit, session, handle, action, reason=reason, typed=text_of(form, "typed"))
+            return await _act(visit, session, handle, action, form)
 
     return await visit.act(f"/servers/{handle}", do)
 
 
-async def _set_policy(visit: Visit, session: AsyncSession, handle: str, wanted: str) -> str:
-    if wanted not in list(RebuildPolicy):
-        raise InvalidInput(visit.say("There is no such policy."), hint=visit.say("Choose one of the list."))
-    await requests.describe(session, handle, visit.actor, at=visit.at, rebuild_policy=RebuildPolicy(wanted))
-    return visit.say("The policy is changed.")
-
-
-async def _act(visit: Visit, session: AsyncSession, handle: str, action: str, *, reason: str, typed: str) -> str:
-    desk, now = visit.office.desk, visit.at
+async def _act(visit: Visit, session: AsyncSession, handle: str, action: str, form: FormData) -> str:
+    desk, now, reason = visit.office.desk, visit.at, text_of(form, "reason")
     match action:
         case "provision":
             operation = await desk.provision(session, handle, visit.actor, at=now, reason=reason)
         case "rebuild" | "rebuild-keeping":
-            if typed != handle:
+            if text_of(form, "typed") != handle:
                 raise InvalidInput(
                     visit.say("To rebuild {handle}, type its handle into the field.", handle=handle),
                     hint=visit.say("Nothing was done."),
@@ -222,9 +213,7 @@ async def _act(visit: Visit, session: AsyncSession, handle: str, action: str, *,
             await healing.hold(session, handle, visit.actor, at=now, reason=reason)
             return visit.say("Nothing is done to {handle} until the hold is lifted.", handle=handle)
         case "release":
-            for hold in await holds_on(session, handle, at=now):
-                if hold.server_handle:
-                    await healing.lift(session, hold.id, visit.actor, at=now)
+            await healing.unfreeze(session, handle, visit.actor, at=now)
             return visit.say("The hold is lifted.")
         case "maintenance":
             await requests.start_maintenance(session, handle, visit.actor, at=now, reason=reason)
@@ -232,6 +221,12 @@ async def _act(visit: Visit, session: AsyncSession, handle: str, action: str, *,
         case "end-maintenance":
             await requests.end_maintenance(session, handle, visit.actor, at=now, reason=reason)
             return visit.say("{handle} is out of maintenance.", handle=handle)
+        case "policy":
+            wanted = text_of(form, "policy")
+            if wanted not in list(RebuildPolicy):
+                raise InvalidInput(visit.say("There is no such policy."), hint=visit.say("Choose one of the list."))
+            await requests.describe(session, handle, visit.actor, at=now, rebuild_policy=RebuildPolicy(wanted))
+            return visit.say("The policy is changed.")
         case _:
             raise InvalidInput(visit.say("There is no such action."), hint="")
     return visit.say("Operation {id} is recorded.", id=operation.id)

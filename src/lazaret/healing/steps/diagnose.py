@@ -102,7 +102,6 @@ async def _facts(ctx: HealingContext, condition: Condition, tried: frozenset[Rem
         server = await get_server(session, ctx.run.handle)
         has_services = await ctx.parts.provisioning.redeployer.has_services(session, ctx.run.handle)
         health = await health_by_the_living(session, ctx.run.handle, at=ctx.run.clock.now())
-        senses = await senses_that_agree(session, ctx.run.handle, at=ctx.run.clock.now())
         policy = RebuildPolicy(server.rebuild_policy)
     return Facts(
         capabilities=frozenset(snapshot.provider.capabilities),
@@ -114,7 +113,7 @@ async def _facts(ctx: HealingContext, condition: Condition, tried: frozenset[Rem
         provider_says_reinstalled_by_others=(
             condition is Condition.HOST_KEY_CHANGED and await _reinstalled_by_others(ctx)
         ),
-        senses_agree=senses,
+        senses_agree=senses_that_agree(health),
         flapping=any(row.is_flapping for row in health),
         tried=tried,
     )

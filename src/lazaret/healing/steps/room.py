@@ -13,6 +13,7 @@ from lazaret.healing.store import approval_of, senses_that_agree
 from lazaret.incidents.model import TimelineKind
 from lazaret.incidents.store import newest_of
 from lazaret.operations.outcome import HELD_BACK, Wait
+from lazaret.probing.store import health_by_the_living
 from lazaret.servers.model import RebuildPolicy
 from lazaret.servers.store import get_server
 
@@ -49,7 +50,8 @@ async def lacks_a_yes(ctx: HealingContext, state: RecoveryState) -> bool:
         if step["needs_approval"] or Remedy(step["remedy"]) is not Remedy.REINSTALL:
             return step["needs_approval"]
         policy = RebuildPolicy((await get_server(session, ctx.run.handle)).rebuild_policy)
-        return reinstall_asks(policy, await senses_that_agree(session, ctx.run.handle, at=ctx.run.clock.now()))
+        health = await health_by_the_living(session, ctx.run.handle, at=ctx.run.clock.now())
+    return reinstall_asks(policy, senses_that_agree(health))
 
 
 def cleared(ctx: HealingContext) -> dict[str, str]:
@@ -73,9 +75,21 @@ def _is_too_old(ctx: HealingContext, approval: Approval) -> bool:
 async def wait_for_room(ctx: HealingContext, remedy: Remedy, because: str) -> Wait:
     """Held back: say so once in the timeline, and look again soon, for the reason may go or the server come back."""
     why = f"{remedy} is held back: {because}"
+    await said_since(ctx, why)
+    return look_again_soon(ctx, why)
+
+
+async def said_since(ctx: HealingContext, why: str) -> datetime:
+    """Since when the newest line of the timeline says this: now, where it did not, and then it does."""
     async with ctx.run.db.transaction() as session:
         newest = await newest_of(session, ctx.incident_id, limit=1)
-    if not newest or newest[0].message != ctx.run.redactor.clean(why):
-        await ctx.tell(TimelineKind.DECISION, why)
+    if newest and newest[0].message == ctx.run.redactor.clean(why):
+        return newest[0].at
+    await ctx.tell(TimelineKind.DECISION, why)
+    return ctx.run.clock.now()
+
+
+def look_again_soon(ctx: HealingContext, why: str) -> Wait:
+    """The wait of a recovery that looks again by itself."""
     until = ctx.run.clock.now() + timedelta(seconds=ctx.parts.look_again_s)
     return Wait(why, asks_for=HELD_BACK, until=until)

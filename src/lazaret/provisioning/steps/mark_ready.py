@@ -72,7 +72,8 @@ async def mark_ready(ctx: StepContext) -> Outcome:
             )
             for over in OVER_WHEN_READY:
                 await incidents.resolve_open(session, server.handle, over, audit.WORKER, at=now)
-            services, missing = (operation.result.get(f"services_{name}") for name in ("redeployed", "missing"))
+            services = operation.result.get("services_redeployed")
+            missing = operation.result.get("services_missing")
             notify_admins(
                 session,
                 MESSAGES[services is not None, bool(missing)],
